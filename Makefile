@@ -1,0 +1,40 @@
+# Two commands for users: make demo, make test. Everything else is what CI runs.
+PYTHON ?= python3
+BIN := .venv/bin
+export HF_HUB_OFFLINE ?= 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test check lint format types wheel bench clean
+
+demo: .venv/ready
+	$(BIN)/dllm-eval demo
+
+test: .venv/ready
+	$(BIN)/pytest -q -m "not slow and not network and not gpu"
+
+check: lint types
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: .venv/ready
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: .venv/ready
+	$(BIN)/mypy
+
+wheel: .venv/ready
+	PYTHON=$(PYTHON) sh tests/wheel.sh
+
+bench: .venv/ready
+	$(BIN)/python benchmarks/step_time.py
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv build dist *.egg-info results/demo

@@ -1,0 +1,123 @@
+"""What lm-eval may pass to our models, checked once.
+
+Knows names, types and ranges; knows no model. The adapters' constructors call `parse`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from dllm_eval.errors import UsageError, unknown
+from dllm_eval.samplers import SamplerConfig
+
+SAMPLER_NAMES = tuple(field.name for field in fields(SamplerConfig))
+
+
+class Arguments(BaseModel):
+    """The arguments that both models take."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    pretrained: str
+    revision: str | None = None
+    dtype: str | None = None
+    device: str | None = None
+    batch_size: int = Field(default=1, ge=1)
+    max_batch_size: None = None
+    """lm-eval passes it; automatic batch sizes would change what a latency means."""
+    seed: int = 0
+    records: str | None = None
+    """Path of a request log to continue; None keeps the records in memory."""
+    warmup: int = Field(default=0, ge=0)
+    """Untimed generations per (batch size, length rounded up to 64) before the first timed one."""
+    timing_repeats: int = Field(default=1, ge=1)
+    max_length: int | None = Field(default=None, ge=2)
+    """Longest prompt and answer together; None is what the checkpoint says."""
+
+
+COST_ONLY = ("records", "device", "batch_size", "max_batch_size", "warmup", "timing_repeats")
+"""Arguments that change what an answer costs, or where it is kept, but not the answer."""
+
+
+class DiffusionArguments(Arguments):
+    """The arguments of `dllm`, the sampler's apart."""
+
+    family: str = "auto"
+    likelihood: str = "auto"
+    mc_samples: int = Field(default=128, ge=1)
+    check_greedy: bool = False
+    """Whether a likelihood request also decodes greedily, to fill in lm-eval's is_greedy."""
+    infill_length: str = "oracle"
+    """"oracle" gives the canvas the reference answer's length, "fixed:N" always N tokens."""
+
+    @field_validator("infill_length")
+    @classmethod
+    def _known_policy(cls, value: str) -> str:
+        kind, _, count = value.partition(":")
+        if value == "oracle" or (kind == "fixed" and count.isdigit() and int(count) > 0):
+            return value
+        raise ValueError("accepted: oracle, fixed:N")
+
+
+class AutoregressiveArguments(Arguments):
+    """The arguments of `dllm-ar`."""
+
+    cache: Literal["dynamic", "static"] = "dynamic"
+    temperature: float = Field(default=0.0, ge=0)
+    gen_length: int | None = Field(default=None, ge=1)
+    """Most tokens per answer, whatever a task asks; None leaves it to the task."""
+    max_gen_toks: int = Field(default=256, ge=1)
+    """Most tokens per answer where neither `gen_length` nor the task says."""
+
+
+Parsed = TypeVar("Parsed", bound=Arguments)
+
+
+def parse(
+    model: str, kind: type[Parsed], given: Mapping[str, Any], also: tuple[str, ...]
+) -> Parsed:
+    """Checks what was passed to a model.
+
+    Args:
+        model: Its lm-eval name, for messages.
+        kind: The arguments it takes.
+        given: What was passed; the text "none" stands for None.
+        also: Names that are checked elsewhere.
+
+    Raises:
+        UsageError: An unknown name (the message lists the known ones) or a bad value.
+    """
+    known = [*kind.model_fields, *also]
+    for name in given:
+        if name not in known:
+            raise unknown(f"argument of {model}", name, known)
+    own = {name: value for name, value in given.items() if name not in also}
+    try:
+        return kind.model_validate(own)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        message = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "missing":
+            raise UsageError(f"{model} needs the argument {name}") from error
+        raise UsageError(f"argument {name}={given.get(name)!r} of {model}: {message}") from error
+
+
+def without_none_texts(given: Mapping[str, Any]) -> dict[str, Any]:
+    """lm-eval's argument string knows no None; "none" is read as one."""
+    return {
+        name: None if isinstance(value, str) and value.lower() in ("none", "null") else value
+        for name, value in given.items()
+    }
+
+
+def sampler_config(given: Mapping[str, Any]) -> SamplerConfig:
+    """The sampler settings among a model's arguments."""
+    settings = {name: value for name, value in given.items() if name in SAMPLER_NAMES}
+    # "none" is None to lm-eval's argument string, but the name of a rule in these two.
+    for name in ("eos_policy", "stop"):
+        if name in settings and settings[name] is None:
+            settings[name] = "none"
+    return SamplerConfig.from_mapping(settings)

@@ -1,0 +1,142 @@
+"""`dllm` in lm-eval: any masked diffusion family, any sampler, any likelihood estimator.
+
+Translates lm-eval's requests for `samplers` and `likelihood`; knows neither's rules. lm-eval builds
+it by name through the registry.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from lm_eval.api.instance import Instance
+
+from dllm_eval.api import Generation, Likelihood, Prompt
+from dllm_eval.errors import UsageError
+from dllm_eval.likelihood import LikelihoodConfig, score
+from dllm_eval.loading import load_model
+from dllm_eval.samplers import SamplerConfig, generate_batch
+
+from .arguments import (
+    SAMPLER_NAMES,
+    DiffusionArguments,
+    parse,
+    sampler_config,
+    without_none_texts,
+)
+from .base import EvaluationLM, Pair
+from .jobs import GenerationJob, Identity, content_seed, infill_of, read_keywords
+
+ROWS_PER_FORWARD = 32
+"""Least rows per forward when scoring: one request has many masked canvases."""
+
+
+class DiffusionLM(EvaluationLM):
+    """A diffusion model behind lm-eval.
+
+    Args:
+        **given: `DiffusionArguments` and the fields of `SamplerConfig`; anything else is an error.
+
+    The canvas always has `gen_length` tokens, because steps and blocks are meant for that length;
+    a task that asks for fewer (`max_gen_toks`) gets the answer's first tokens. An infilling request
+    (`doc["infill"]`) has a canvas of one block between prefix and suffix, which its own length
+    bounds, so stop strings made for left-to-right models are not applied to it.
+    """
+
+    argument_names = frozenset([*DiffusionArguments.model_fields, *SAMPLER_NAMES])
+    kind = "diffusion"
+    rolling_margin = 1
+
+    def __init__(self, **given: Any) -> None:  # noqa: ANN401 - lm-eval passes what the user typed
+        given = without_none_texts(given)
+        arguments = parse("dllm", DiffusionArguments, given, SAMPLER_NAMES)
+        self.config = sampler_config(given)
+        self.likelihood = LikelihoodConfig(
+            estimator=arguments.likelihood,
+            samples=arguments.mc_samples,
+            seed=arguments.seed,
+            batch_size=max(arguments.batch_size, ROWS_PER_FORWARD),
+            check_greedy=arguments.check_greedy,
+        )
+        self.denoiser = load_model(
+            arguments.pretrained,
+            family=arguments.family,
+            revision=arguments.revision,
+            dtype=arguments.dtype,
+            device=arguments.device,
+        )
+        self.infill_length = arguments.infill_length
+        super().__init__(
+            arguments,
+            tokenizer=self.denoiser.tokenizer,
+            device=self.denoiser.device,
+            context_length=self.denoiser.family.context_length,
+        )
+
+    def _settings(self) -> str:
+        return f"{super()._settings()} {self.config}"
+
+    def _job(self, request: Instance, identity: Identity) -> GenerationJob:
+        keywords = read_keywords(request.args[1], self.config.temperature)
+        parts = infill_of(request)
+        if parts is not None:
+            return self._infilling_job(parts, identity)
+        length = self.config.gen_length
+        prefix = self._truncated(self.tok_encode(request.args[0]), self._room(length))
+        return GenerationJob(
+            identity=identity,
+            prompt=Prompt(prefix=prefix, seed=self._seed(prefix, (), identity)),
+            length=length,
+            until=keywords.until,
+            limit=keywords.max_gen_toks,
+        )
+
+    def _infilling_job(self, parts: dict[str, str], identity: Identity) -> GenerationJob:
+        text, held_back = self.codec.split_trailing_blanks(parts["prefix"])
+        suffix = tuple(self.codec.encode(parts["suffix"], add_special_tokens=False))
+        length = self._canvas_length(held_back + parts["middle"])
+        room = self._room(length)
+        if len(suffix) >= room:
+            self._warn_once(
+                f"a suffix of {len(suffix)} tokens is cut from the right to {room // 2}"
+            )
+            suffix = suffix[: room // 2]
+        prefix = self._truncated(self.tok_encode(text), room - len(suffix))
+        return GenerationJob(
+            identity=identity,
+            prompt=Prompt(prefix=prefix, suffix=suffix, seed=self._seed(prefix, suffix, identity)),
+            length=length,
+            infill="native",
+            infill_length=self.infill_length,
+            held_back=held_back,
+        )
+
+    def _canvas_length(self, middle: str) -> int:
+        kind, _, count = self.infill_length.partition(":")
+        if kind == "fixed":
+            return int(count)
+        return max(1, len(self.codec.encode(middle, add_special_tokens=False)))
+
+    def _room(self, length: int) -> int:
+        room = self.max_length - length
+        if room < 1:
+            raise UsageError(
+                f"a canvas of {length} tokens leaves no room for a prompt: the context is "
+                f"{self.max_length} tokens"
+            )
+        return room
+
+    def _seed(self, prefix: Sequence[int], suffix: Sequence[int], identity: Identity) -> int:
+        return content_seed(self.arguments.seed, prefix, suffix, identity.repeat)
+
+    def _decode(self, batch: Sequence[GenerationJob]) -> list[Generation]:
+        config = self._config_for(batch[0])
+        return generate_batch(self.denoiser, [job.prompt for job in batch], config)
+
+    def _config_for(self, job: GenerationJob) -> SamplerConfig:
+        if job.infill is None:
+            return self.config
+        steps = min(self.config.steps, job.length)
+        return replace(self.config, gen_length=job.length, block_length=None, steps=steps)
+
+    def _score(self, pairs: Sequence[Pair]) -> list[Likelihood]:
+        return score(self.denoiser, pairs, self.likelihood)

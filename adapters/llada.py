@@ -1,0 +1,208 @@
+"""The LLaDA family (arXiv 2502.09992): LLaDA-8B Base and Instruct, LLaDA-1.5, and look-alikes.
+
+Reads the published config.json and tensor names into transformers' Llama with full attention;
+no code of the checkpoint runs. Reached through the registry alone.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import LlamaConfig, LlamaModel
+
+from dllm_eval.checkpoint import load_weights, read_config
+from dllm_eval.errors import UsageError
+from dllm_eval.families import Family
+from dllm_eval.loading import LoadedDiffusion
+
+from .body import Rotary, full_attention_body
+from .tokens import load_tokenizer, token_id
+
+MASK_TOKEN = "<|mdm_mask|>"
+END_OF_TURN_TOKEN = "<|eot_id|>"
+
+TOP_NAMES = {
+    "body.model.embed_tokens.weight": "model.transformer.wte.weight",
+    "body.model.norm.weight": "model.transformer.ln_f.weight",
+    "head.weight": "model.transformer.ff_out.weight",
+}
+LAYER_NAMES = {
+    "input_layernorm": "attn_norm",
+    "self_attn.q_proj": "q_proj",
+    "self_attn.k_proj": "k_proj",
+    "self_attn.v_proj": "v_proj",
+    "self_attn.o_proj": "attn_out",
+    "post_attention_layernorm": "ff_norm",
+    "mlp.gate_proj": "ff_proj",
+    "mlp.up_proj": "up_proj",
+    "mlp.down_proj": "ff_out",
+}
+"""Native module -> published tensor, within one layer."""
+
+PUBLISHED_DEFAULTS: dict[str, Any] = {
+    "block_type": "sequential",
+    "activation_type": "swiglu",
+    "layer_norm_type": "default",
+    "layer_norm_with_affine": True,
+    "rms_norm_eps": 1e-5,
+    "rope": False,
+    "rope_theta": 10000.0,
+    "rope_full_precision": True,
+    "max_sequence_length": 1024,
+    "n_kv_heads": None,
+    "multi_query_attention": None,
+    "mlp_ratio": 4,
+    "mlp_hidden_size": None,
+    "embedding_size": 50304,
+    "weight_tying": True,
+}
+"""What the published configuration class takes where config.json is silent."""
+
+EXPRESSIBLE: dict[str, tuple[Any, ...]] = {
+    "block_type": ("llama",),
+    "block_group_size": (1, None),
+    "activation_type": ("silu",),
+    "layer_norm_type": ("rms",),
+    "layer_norm_with_affine": (True,),
+    "rope": (True,),
+    "alibi": (False, None),
+    "include_bias": (False, None),
+    "include_qkv_bias": (False, None),
+    "bias_for_layer_norm": (False, None),
+    "attention_layer_norm": (False, None),
+    "input_emb_norm": (False, None),
+    "scale_logits": (False, None),
+}
+"""The values that a Llama body can express; anything else is refused by name."""
+
+REQUIRED = ("d_model", "n_heads", "n_layers", "vocab_size", "mask_token_id", "eos_token_id")
+
+
+class _Llada(nn.Module):
+    """Body and head under one roof, so that their weights are read in one pass."""
+
+    def __init__(self, config: LlamaConfig, rotary: Rotary, *, tied: bool) -> None:
+        super().__init__()
+        self.body = full_attention_body(LlamaModel, config, rotary)
+        if not tied:
+            self.head = nn.Linear(config.hidden_size, config.vocab_size, bias=False, device="meta")
+
+    def tie(self, config: LlamaConfig) -> None:
+        """Gives the head the embedding's loaded weights."""
+        self.head = nn.Linear(config.hidden_size, config.vocab_size, bias=False, device="meta")
+        self.head.weight = nn.Parameter(
+            self.body.get_parameter("model.embed_tokens.weight"), requires_grad=False
+        )
+
+
+def load(folder: Path, *, dtype: torch.dtype, device: torch.device) -> LoadedDiffusion:
+    """Loads a LLaDA-format checkpoint folder.
+
+    Raises:
+        UsageError: Something in the folder is missing, damaged or not expressible natively.
+    """
+    path = folder / "config.json"
+    published = PUBLISHED_DEFAULTS | read_config(folder)
+    _check(published, path)
+    config = llama_config(published, path)
+    tokenizer = load_tokenizer(folder)
+    family = _family(published, tokenizer, folder)
+    rotary = Rotary(
+        width=config.head_dim or 0,
+        theta=float(published["rope_theta"]),
+        full_precision=bool(published["rope_full_precision"]),
+        device=device,
+    )
+    tied = bool(published["weight_tying"])
+    module = _Llada(config, rotary, tied=tied)
+    names = tensor_names(config.num_hidden_layers)
+    load_weights(module, folder, names, dtype=dtype, device=device)
+    if tied:
+        module.tie(config)
+    return LoadedDiffusion(body=module.body, head=module.head, family=family, tokenizer=tokenizer)
+
+
+def tensor_names(num_layers: int) -> dict[str, str]:
+    """Native parameter name -> published tensor name."""
+    names = dict(TOP_NAMES)
+    for layer in range(num_layers):
+        for native, published in LAYER_NAMES.items():
+            source = f"model.transformer.blocks.{layer}.{published}.weight"
+            names[f"body.model.layers.{layer}.{native}.weight"] = source
+    return names
+
+
+def llama_config(published: dict[str, Any], path: Path) -> LlamaConfig:
+    """The published configuration in transformers' words."""
+    vocab_size = published["embedding_size"] or published["vocab_size"]
+    if vocab_size < published["vocab_size"]:
+        raise UsageError(
+            f"{path}: embedding_size {vocab_size} is below vocab_size {published['vocab_size']}"
+        )
+    hidden, heads = published["d_model"], published["n_heads"]
+    if hidden % heads:
+        raise UsageError(f"{path}: d_model {hidden} is not a multiple of n_heads {heads}")
+    return LlamaConfig(
+        vocab_size=vocab_size,
+        hidden_size=hidden,
+        intermediate_size=published["mlp_hidden_size"] or published["mlp_ratio"] * hidden,
+        num_hidden_layers=published["n_layers"],
+        num_attention_heads=heads,
+        num_key_value_heads=_num_key_value_heads(published, path),
+        max_position_embeddings=published["max_sequence_length"],
+        rms_norm_eps=published["rms_norm_eps"],
+        rope_parameters={"rope_type": "default", "rope_theta": float(published["rope_theta"])},
+        tie_word_embeddings=False,
+        bos_token_id=None,
+        eos_token_id=published["eos_token_id"],
+        pad_token_id=None,
+        use_cache=False,
+    )
+
+
+def _num_key_value_heads(published: dict[str, Any], path: Path) -> int:
+    heads, grouped = published["n_heads"], published["n_kv_heads"]
+    multi_query = published["multi_query_attention"]
+    implied = {True: 1, False: heads, None: grouped or heads}[multi_query]
+    if grouped not in (None, implied):
+        raise UsageError(
+            f"{path}: n_kv_heads {grouped} contradicts multi_query_attention {multi_query}"
+        )
+    return int(implied)
+
+
+def _check(published: dict[str, Any], path: Path) -> None:
+    for key in REQUIRED:
+        if not isinstance(published.get(key), int):
+            raise UsageError(f"{path}: {key} is {published.get(key)!r}, not a whole number")
+    for key, accepted in EXPRESSIBLE.items():
+        value = published.get(key)
+        if value not in accepted:
+            raise UsageError(
+                f"{path}: {key} is {value!r}; the native LLaDA module knows {accepted[0]!r} only"
+            )
+
+
+def _family(published: dict[str, Any], tokenizer: Any, folder: Path) -> Family:  # noqa: ANN401
+    mask_id, eos_id = published["mask_token_id"], published["eos_token_id"]
+    mask_token = tokenizer.mask_token or MASK_TOKEN
+    found = token_id(tokenizer, mask_token)
+    if found is None:
+        raise UsageError(f"the tokenizer in {folder} has no mask token {mask_token!r}")
+    if found != mask_id:
+        raise UsageError(
+            f"{folder}: config.json has mask_token_id {mask_id}, "
+            f"but the tokenizer gives {mask_token!r} the id {found}"
+        )
+    if mask_id == eos_id:
+        raise UsageError(f"{folder}: mask_token_id and eos_token_id are both {mask_id}")
+    pad_id = published.get("pad_token_id")
+    return Family(
+        name="llada",
+        mask_id=mask_id,
+        eos_id=eos_id,
+        eot_id=token_id(tokenizer, END_OF_TURN_TOKEN),
+        pad_id=eos_id if pad_id in (None, mask_id) else pad_id,
+        context_length=published["max_sequence_length"],
+    )

@@ -1,0 +1,59 @@
+"""Timed repetitions of one batch, after untimed ones for every new shape.
+
+Knows the clock and nothing of what it times. `base.py` calls it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+import torch
+
+from dllm_eval.measure.clock import Timer
+
+Result = TypeVar("Result")
+
+LENGTH_GRAIN = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timed(Generic[Result]):
+    """What a batch gave, and the seconds of every repetition."""
+
+    result: Result
+    seconds: list[float]
+
+
+@dataclass(kw_only=True)
+class Stopwatch:
+    """Times batches on one device."""
+
+    device: torch.device
+    warmup: int
+    repeats: int
+    _warm: set[tuple[str, int, int]] = field(default_factory=set)
+
+    def time(
+        self, run: Callable[[], Result], *, kind: str, batch_size: int, length: int
+    ) -> Timed[Result]:
+        """Runs a batch `repeats` times; before that `warmup` times if its shape is new.
+
+        Args:
+            run: Token ids in, token ids out; the same every time.
+            kind: What is run, so that shapes of different work are kept apart.
+            batch_size: Requests in the batch.
+            length: Positions of its longest request.
+        """
+        shape = (kind, batch_size, -(-length // LENGTH_GRAIN) * LENGTH_GRAIN)
+        if shape not in self._warm:
+            for _ in range(self.warmup):
+                run()
+            self._warm.add(shape)
+        with Timer(self.device) as timer:
+            result = run()
+        seconds = [timer.seconds]
+        for _ in range(self.repeats - 1):
+            with Timer(self.device) as timer:
+                result = run()
+            seconds.append(timer.seconds)
+        return Timed(result=result, seconds=seconds)

@@ -1,0 +1,111 @@
+"""The types that cross borders between layers; every other module may import this one.
+
+It knows torch's Tensor and nothing else: no model, no file, no clock, no lm-eval.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from dllm_eval.families import Family
+
+StopReason = Literal["eos", "stop_string", "length"]
+
+
+class Denoiser(Protocol):
+    """What samplers and estimators need of a diffusion model."""
+
+    @property
+    def family(self) -> Family:
+        """The facts in which this model differs from other diffusion models."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where token ids have to be."""
+        ...
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of columns of the logits."""
+        ...
+
+    def logits(
+        self, token_ids: Tensor, *, valid: Tensor | None = None, rows: slice | None = None
+    ) -> Tensor:
+        """One forward pass; row i predicts position i whatever the family's shift.
+
+        Args:
+            token_ids: (batch, length) int64 canvas, masks included.
+            valid: (batch, length) bool, False at padding; None means that nothing is padded.
+            rows: The positions whose logits are wanted; None means all of them.
+
+        Returns:
+            (batch, number of rows, vocab_size) logits in the model's dtype, a fresh tensor that
+            the caller may overwrite.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompt:
+    """What one request conditions on: the canvas lies between prefix and suffix."""
+
+    prefix: tuple[int, ...]
+    suffix: tuple[int, ...] = ()
+    """Token ids after the canvas; not empty only when infilling."""
+    seed: int = 0
+    """Seeds this request's own generator, so that batch and order change nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generation:
+    """One request's answer and what it cost. Every tuple has one entry per canvas position."""
+
+    tokens: tuple[int, ...]
+    """The canvas after decoding, gen_length ids; for an AR model the generated ids."""
+    visible: tuple[int, ...]
+    """The ids before the first end-of-text id."""
+    nfe: int
+    """Forward passes that worked on this request; guidance counts two."""
+    positions: int
+    """Token positions those passes processed, padding excluded."""
+    reveal_step: tuple[int, ...]
+    """The step (from 0) at which each position was set; -1 where it was never reached."""
+    stop_reason: StopReason
+    host_syncs: int = 0
+    """Times the decoding loop waited for the device on behalf of this request's batch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Likelihood:
+    """An estimate of log p(target | context) in nats, and what it cost."""
+
+    value: float
+    stderr: float
+    """Monte-Carlo standard error; 0 where exact."""
+    nfe: int
+    positions: int
+    exact: bool
+    """True where `value` carries no Monte-Carlo error."""
+    quantity: Literal["log_likelihood", "elbo"]
+    """An ELBO is a lower bound; never print it beside a log-likelihood as one quantity."""
+    estimator: str
+    """Which estimator ran, for example "single_token", "enumeration", "monte_carlo"."""
+    samples: int = 0
+    """Monte-Carlo samples drawn; 0 where exact."""
+    is_greedy: bool | None = None
+    """Whether greedy decoding gives the target; None where it was not computed."""
+
+
+class Likelihoods(Protocol):
+    """Scores many (context, target) pairs of token ids at once."""
+
+    def __call__(
+        self, denoiser: Denoiser, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]
+    ) -> list[Likelihood]:
+        """One Likelihood per pair, in order."""
+        ...

@@ -1,0 +1,207 @@
+"""The `dllm-eval` command: parses, calls, prints; nothing else in the package prints.
+
+Every heavy import is inside a function, so that `--help` is quick. A `UsageError` becomes one line
+on stderr and exit code 2; work that is left over becomes one line and exit code 1.
+"""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dllm_eval.errors import UsageError
+
+if TYPE_CHECKING:
+    from dllm_eval.sweep.plan import Cell
+    from dllm_eval.sweep.spec import Sweep
+
+app = typer.Typer(
+    help="What is a diffusion language model worth? Quality against latency, through lm-eval.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+OutOption = Annotated[Path | None, typer.Option("--out", help="The folder to write into.")]
+WorkersOption = Annotated[int, typer.Option("--workers", min=1, help="Processes for quality.")]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line and ends the process with its exit code."""
+    sys.exit(run_command(sys.argv[1:] if arguments is None else arguments))
+
+
+def run_command(arguments: list[str]) -> int:
+    """Runs the command line; 0 done, 1 unfinished, 2 bad input, 130 interrupted."""
+    try:
+        code = app(args=arguments, prog_name="dllm-eval", standalone_mode=False)
+    except UsageError as error:
+        return _fail(error, 2)
+    except KeyboardInterrupt:
+        return _fail("stopped; run the same command again to go on", 130)
+    except Exception as error:
+        # typer carries its own copy of click, whose exceptions cannot be imported by name.
+        if hasattr(error, "format_message"):
+            return _fail(error.format_message(), 2)
+        if type(error).__name__ == "Abort":
+            return _fail("stopped; run the same command again to go on", 130)
+        if type(error).__name__ == "SweepIncomplete":
+            return _fail(error, 1)
+        raise
+    return code if isinstance(code, int) else 0
+
+
+def _fail(message: object, code: int) -> int:
+    line = " ".join(str(message).split())
+    if line:
+        print(f"dllm-eval: {line}", file=sys.stderr)
+    return code
+
+
+@app.command(
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def run(context: typer.Context) -> None:
+    """Run `lm_eval run`, with exactly its flags, with our models and tasks known to it."""
+    from dllm_eval.sweep.lm_eval_run import run_lm_eval
+
+    run_lm_eval(context.args)
+
+
+@app.command()
+def sweep(
+    spec: Annotated[Path, typer.Argument(help="A YAML file; see the README for its keys.")],
+    out: OutOption = None,
+    workers: WorkersOption = 1,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the cells and stop.")] = False,
+) -> None:
+    """Run a sweep's missing cells; stop it anywhere and run it again to go on."""
+    from dllm_eval.sweep.spec_file import load_spec
+
+    wanted = load_spec(spec)
+    folder = out or Path("results") / wanted.name
+    if dry_run:
+        _print_plan(wanted)
+        return
+    _run_sweep(wanted, folder, workers)
+    print(f"results: {folder}")
+    print(f"next: dllm-eval report {folder}")
+
+
+@app.command()
+def report(
+    folders: Annotated[list[Path], typer.Argument(help="Results folders of sweeps.")],
+    out: OutOption = None,
+) -> None:
+    """Write leaderboard, figures and an HTML page from results folders."""
+    _report(folders, out or folders[0] / "report")
+
+
+@app.command()
+def models(
+    name: Annotated[str | None, typer.Argument(help="A card's name or a hub id.")] = None,
+) -> None:
+    """List model families and cards, or show one card with its published scores."""
+    from dllm_eval.cards import card_for, load_cards
+    from dllm_eval.errors import unknown
+    from dllm_eval.loading import SHIPPED, resolve_checkpoint
+
+    if name is None:
+        _print_families()
+        return
+    if name in SHIPPED:
+        print(f"{name} lies in {resolve_checkpoint(name)} (training.json there: how it was made)")
+        return
+    card = card_for(name)
+    if card is None:
+        raise unknown("model card", name, [*SHIPPED, *(card.name for card in load_cards())])
+    _print_card(card)
+
+
+@app.command()
+def demo(out: OutOption = None) -> None:
+    """Run the whole pipeline on the shipped pair: sweep, frontier, leaderboard, HTML page."""
+    from dllm_eval.files import write_json
+    from dllm_eval.measure.provenance import usable_cores
+    from dllm_eval.measure.wall import now_s
+    from dllm_eval.sweep.folder import ResultsFolder
+    from dllm_eval.sweep.spec_file import load_spec
+
+    folder = out or Path("results") / "demo"
+    spec = load_spec(Path(__file__).parent / "sweep" / "demo.yaml")
+    seconds = _run_sweep(spec, folder, workers=min(2, usable_cores()))
+    started = now_s()
+    _report([folder], folder / "report")
+    seconds["report"] = now_s() - started
+    write_json(ResultsFolder(folder).stages_file, {"seconds": seconds})
+    total = sum(seconds.values())
+    stages = ", ".join(f"{stage} {value:.0f} s" for stage, value in seconds.items())
+    print(f"seconds by stage: {stages}; in all {total:.0f} s")
+
+
+def _run_sweep(spec: "Sweep", folder: Path, workers: int) -> dict[str, float]:
+    from dllm_eval.sweep.executor import run_sweep
+    from dllm_eval.sweep.progress import SweepProgress
+
+    with SweepProgress(spec.name) as progress:
+        return run_sweep(spec, folder, workers=workers, watch=progress.update)
+
+
+def _print_plan(spec: "Sweep") -> None:
+    from dllm_eval.sweep.models import accepted_arguments
+    from dllm_eval.sweep.plan import plan
+
+    cells: list[Cell] = plan(spec, accepted_arguments)
+    for cell in cells:
+        documents = "all" if cell.limit is None else cell.limit
+        print(f"{cell.cell_id}  {cell.label}, documents {documents}, batch {cell.batch_size}")
+    print(f"{len(cells)} cells")
+
+
+def _report(folders: list[Path], out: Path) -> None:
+    from dllm_eval.report import write_report
+
+    paths = write_report(folders, out)
+    print(paths.leaderboard_md.read_text(encoding="utf-8"))
+    for path in (paths.leaderboard_csv, paths.leaderboard_html, *paths.figures, paths.page):
+        print(path)
+
+
+def _print_families() -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from dllm_eval.cards import family_table, load_cards
+
+    console = Console()
+    families = Table("family", "cards", "generation", "infilling", "likelihood")
+    for row in family_table():
+        families.add_row(
+            row.family, ", ".join(row.cards), row.generation, row.infilling, row.likelihood
+        )
+    console.print(families)
+    cards = Table("card", "hub id", "family", "published scores")
+    for card in load_cards():
+        cards.add_row(card.name, card.hub_id or "", card.family or "", str(len(card.scores)))
+    console.print(cards)
+    console.print("dllm-eval models NAME shows one card")
+
+
+def _print_card(card: Any) -> None:  # noqa: ANN401 - cards.py is imported late
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    for field, value in card.model_dump(exclude={"scores", "notes"}, exclude_none=True).items():
+        console.print(f"{field}: {value}", markup=False, highlight=False)
+    for note in card.notes:
+        console.print(f"note: {note}", markup=False, highlight=False)
+    table = Table("task", "score", "metric", "settings", "source", title="published scores")
+    for score in card.scores:
+        settings = score.settings.model_dump(exclude_defaults=True)
+        shown = ", ".join(f"{key}={value}" for key, value in settings.items())
+        table.add_row(score.task, f"{score.value:g}", score.metric, shown, score.source)
+    if card.scores:
+        console.print(table)

@@ -1,0 +1,26 @@
+"""Errors a user can mend.
+
+Everything a user may have typed wrongly ends in a `UsageError` of one line: what was wrong, the
+value, and what is accepted. The command line prints it without a traceback and exits with 2.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class UsageError(ValueError):
+    """Bad input. The message is one line that names the fault, the value and the remedy."""
+
+
+def unknown(kind: str, name: object, known: Iterable[str]) -> UsageError:
+    """The error for a name that is not in a closed list, with the nearest known name.
+
+    Args:
+        kind: What the name stands for, for example "sampler".
+        name: What the user wrote.
+        known: The accepted names.
+    """
+    names = sorted(known)
+    near = get_close_matches(str(name), names, n=1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    return UsageError(f"unknown {kind} {str(name)!r}{hint}; known: {', '.join(names)}")

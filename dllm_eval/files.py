@@ -1,0 +1,74 @@
+"""Writes a file whole or not at all, and reads line files whose last line may be torn.
+
+Knows nothing of what is in them. The results folder and the request log call it.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from dllm_eval.errors import UsageError
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replaces a file's content at one instant; a crash leaves the old content or the new."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Writes JSON that people can read."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_lines(path: Path, values: Iterable[object]) -> None:
+    """Writes one JSON value a line."""
+    write_text(path, "".join(json.dumps(value, ensure_ascii=False) + "\n" for value in values))
+
+
+def read_json(path: Path) -> Any:  # noqa: ANN401 - JSON holds anything
+    """Reads one JSON file.
+
+    Raises:
+        UsageError: The file is missing or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot read {str(path)!r}: {error}; it is damaged or missing") from error
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yields each whole line of a JSON-lines file with the byte offset behind it.
+
+    A last line without its line end was being written when the process died; it is left out.
+
+    Raises:
+        UsageError: A line before the last is not a JSON object.
+    """
+    if not path.exists():
+        return
+    end = 0
+    with path.open("rb") as file:
+        for number, raw in enumerate(file, start=1):
+            if not raw.endswith(b"\n"):
+                return
+            end += len(raw)
+            yield end, _object(path, number, raw)
+
+
+def _object(path: Path, number: int, raw: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(raw)
+    except ValueError as error:
+        raise UsageError(f"{path}:{number}: not a JSON record; the file is damaged") from error
+    if not isinstance(value, dict):
+        raise UsageError(f"{path}:{number}: not a JSON record; the file is damaged")
+    return value

@@ -1,0 +1,49 @@
+"""The settings of likelihood scoring, checked where they are made.
+
+Knows the names of the estimators and nothing else. Callers: adapters, `score`, users.
+"""
+
+from dataclasses import dataclass
+
+from dllm_eval.errors import UsageError, unknown
+from dllm_eval.registry import ESTIMATORS
+
+ENUMERATION_LIMIT = 16
+"""The longest target whose mask sets are ever enumerated: 65535 of them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LikelihoodConfig:
+    """How (context, target) pairs are scored.
+
+    Raises:
+        UsageError: A name that is no estimator, or a number out of range.
+    """
+
+    estimator: str = "auto"
+    """A name in `registry.ESTIMATORS`."""
+    samples: int = 128
+    """Mask sets drawn per pair by the Monte-Carlo estimators."""
+    seed: int = 0
+    batch_size: int = 32
+    """Rows (masked canvases) per forward pass; changes the speed and not the result."""
+    max_enumeration: int = 6
+    """`auto` enumerates targets of up to this many tokens: 2^length - 1 forwards, no error."""
+    check_greedy: bool = False
+    """Whether to find out if greedy decoding gives the target: up to one forward per token more."""
+
+    def __post_init__(self) -> None:
+        if self.estimator not in ESTIMATORS:
+            raise unknown("likelihood estimator", self.estimator, ESTIMATORS)
+        for name in ("samples", "batch_size", "max_enumeration"):
+            _require_at_least_one(name, getattr(self, name))
+        if self.max_enumeration > ENUMERATION_LIMIT:
+            raise UsageError(
+                f"max_enumeration is {self.max_enumeration}, i.e. 2^{self.max_enumeration} forwards"
+                f" for one target; accepted: 1 to {ENUMERATION_LIMIT}"
+            )
+
+
+def _require_at_least_one(name: str, value: object) -> None:
+    if not isinstance(value, int) or value < 1:
+        raise UsageError(f"{name} is {value!r}; accepted: a whole number of at least 1")

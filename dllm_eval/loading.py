@@ -1,0 +1,211 @@
+"""From a name or a folder to a loaded model, once per process.
+
+Knows where checkpoints lie and which family loader to call; knows no architecture. Adapters, the
+Python face and sweeps call it.
+"""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from dllm_eval.cards import card_for
+from dllm_eval.checkpoint import read_config, stored_dtype, weight_files
+from dllm_eval.denoiser import ModelDenoiser
+from dllm_eval.errors import UsageError, unknown
+from dllm_eval.families import Family
+from dllm_eval.registry import FAMILIES, MODEL_TYPES, resolve
+
+SHIPPED = {"reference-diffusion": "diffusion", "reference-ar": "ar"}
+"""Names of the models in the package -> their folder under dllm_eval/reference."""
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedDiffusion:
+    """What a family loader hands back; see `denoiser.ModelDenoiser` for the parts."""
+
+    body: nn.Module
+    head: nn.Module
+    family: Family
+    tokenizer: Any
+
+
+def load_model(
+    pretrained: str,
+    *,
+    family: str | None = "auto",
+    revision: str | None = None,
+    dtype: str | None = None,
+    device: str | None = None,
+) -> ModelDenoiser:
+    """Loads a diffusion model; the same arguments give the same object.
+
+    Args:
+        pretrained: A local folder, a hub id, or "reference-diffusion".
+        family: A name in `registry.FAMILIES`; "auto" goes by config.json's model_type.
+        revision: Of a hub id.
+        dtype: "float32", "bfloat16" or "float16"; None means as stored.
+        device: None means the first CUDA device, or the CPU where there is none.
+
+    Raises:
+        UsageError: Anything about the checkpoint or an argument is wrong.
+    """
+    folder = resolve_checkpoint(pretrained, revision)
+    return _load(folder, family or "auto", dtype or "auto", resolve_device(device), pretrained)
+
+
+@cache
+def _load(
+    folder: Path, family: str, dtype: str, device: torch.device, pretrained: str
+) -> ModelDenoiser:
+    name = family if family != "auto" else _detect_family(folder)
+    loader = resolve("family", FAMILIES, name)
+    loaded: LoadedDiffusion = loader(folder, dtype=resolve_dtype(dtype, folder), device=device)
+    _check_card(loaded.family, pretrained, folder)
+    return ModelDenoiser(
+        body=loaded.body, head=loaded.head, family=loaded.family, tokenizer=loaded.tokenizer
+    )
+
+
+def _detect_family(folder: Path) -> str:
+    model_type = read_config(folder).get("model_type")
+    if model_type not in MODEL_TYPES:
+        raise UsageError(
+            f"{folder / 'config.json'} has model_type {model_type!r}; known: "
+            f"{', '.join(sorted(MODEL_TYPES))}; pass family=NAME with one of "
+            f"{', '.join(sorted(FAMILIES))} if it is one of those"
+        )
+    return MODEL_TYPES[model_type]
+
+
+def _check_card(family: Family, pretrained: str, folder: Path) -> None:
+    card = card_for(pretrained)
+    if card is None:
+        return
+    for field in ("mask_id", "eos_id", "eot_id"):
+        published, found = getattr(card, field), getattr(family, field)
+        # A base checkpoint's tokenizer may lack the end-of-turn token; that contradicts nothing.
+        if None not in (published, found) and published != found:
+            raise UsageError(f"{folder} has {field} {found}, the card of {card.name} {published}")
+
+
+def load_autoregressive(
+    pretrained: str,
+    *,
+    revision: str | None = None,
+    dtype: str | None = None,
+    device: str | None = None,
+) -> tuple[Any, Any]:
+    """A transformers causal model and its tokenizer; the same arguments give the same objects.
+
+    Raises:
+        UsageError: The folder is damaged or lacks a weight; nothing is re-initialised silently.
+    """
+    folder = resolve_checkpoint(pretrained, revision)
+    return _load_autoregressive(folder, dtype or "auto", resolve_device(device))
+
+
+@cache
+def _load_autoregressive(folder: Path, dtype: str, device: torch.device) -> tuple[Any, Any]:
+    transformers = import_module("transformers")
+    model_type = read_config(folder).get("model_type")
+    if model_type in MODEL_TYPES:
+        raise UsageError(
+            f"{folder} is a diffusion model (model_type {model_type!r}); use model dllm"
+        )
+    weight_files(folder)
+    try:
+        model, report = transformers.AutoModelForCausalLM.from_pretrained(
+            folder, dtype=resolve_dtype(dtype, folder), output_loading_info=True
+        )
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    except Exception as error:  # transformers, safetensors and tokenizers share no base class
+        line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UsageError(f"{folder} cannot be loaded: {line}") from error
+    lacking = sorted(map(str, [*report["missing_keys"], *report["mismatched_keys"]]))
+    if lacking:
+        raise UsageError(f"{folder} lacks the tensor {lacking[0]} or has it in another shape")
+    return model.to(device).eval().requires_grad_(requires_grad=False), tokenizer
+
+
+def resolve_checkpoint(pretrained: str, revision: str | None = None) -> Path:
+    """The local folder of a checkpoint: shipped, given, or a hub snapshot.
+
+    Raises:
+        UsageError: There is no such folder and the hub has no such model, or cannot be reached.
+    """
+    if pretrained in SHIPPED:
+        return _shipped(pretrained)
+    folder = Path(pretrained).expanduser()
+    if folder.is_dir():
+        return folder.resolve()
+    looks_local = pretrained.startswith((".", "/", "~")) or pretrained.count("/") != 1
+    if looks_local or os.sep * 2 in pretrained:
+        names = ", ".join(SHIPPED)
+        raise UsageError(
+            f"no model {pretrained!r}: not a folder, not a hub id (OWNER/NAME), not one of {names}"
+        )
+    return _snapshot(pretrained, revision)
+
+
+def _shipped(name: str) -> Path:
+    folder = Path(str(import_module("dllm_eval.reference").__file__)).parent / SHIPPED[name]
+    if not (folder / "config.json").is_file():
+        raise UsageError(f"the model {name!r} is missing from this installation ({folder})")
+    return folder
+
+
+def _snapshot(hub_id: str, revision: str | None) -> Path:
+    hub = import_module("huggingface_hub")
+    patterns = ["*.json", "*.safetensors", "*.model", "*.jinja", "*.txt"]
+    try:
+        return Path(hub.snapshot_download(hub_id, revision=revision, allow_patterns=patterns))
+    except Exception as error:  # the hub client raises errors of several libraries
+        line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UsageError(
+            f"no model {hub_id!r}: not a folder here, and the hub gave: {line}"
+        ) from error
+
+
+def resolve_device(device: str | None) -> torch.device:
+    """The torch device of a name; None means CUDA where there is one."""
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.device(device)
+    except RuntimeError as error:
+        raise UsageError(f"unknown device {device!r}; for example cpu, cuda, cuda:1") from error
+
+
+def resolve_dtype(dtype: str, folder: Path) -> torch.dtype:
+    """The torch dtype of a name; "auto" means as stored."""
+    if dtype == "auto":
+        return stored_dtype(folder)
+    if dtype not in DTYPES:
+        raise unknown("dtype", dtype, [*DTYPES, "auto"])
+    return DTYPES[dtype]
+
+
+def weights_hash(folder: Path) -> str:
+    """SHA-256 over the weight files, names included, in hexadecimal; kept until a file changes."""
+    files = weight_files(folder)
+    stamps = tuple((path, path.stat().st_size, path.stat().st_mtime_ns) for path in files)
+    return _weights_hash(stamps)
+
+
+@cache
+def _weights_hash(stamps: tuple[tuple[Path, int, int], ...]) -> str:
+    digest = hashlib.sha256()
+    for path, size, _ in stamps:
+        digest.update(f"{path.name}\0{size}\0".encode())
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()

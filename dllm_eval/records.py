@@ -1,0 +1,93 @@
+"""One row per request, one row per score: what every table and figure is computed from.
+
+Plain data (pydantic) with a schema version. Knows no file and no model: `request_log.py` writes
+rows, adapters fill them in, `stats/` and `report/` read them as data frames.
+"""
+
+from typing import Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+SCHEMA_VERSION = 1
+
+SHOWN_CHARACTERS = 400
+"""How much of the text around an answer its record keeps; lm-eval's sample files have it all."""
+
+RequestType = Literal["generate_until", "loglikelihood", "loglikelihood_rolling"]
+Infill = Literal["native", "fim", "prefix_only"]
+
+
+class RequestRecord(BaseModel):
+    """What one request asked, what came back and what it cost."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    key: str
+    """Content hash of task, document, index and the request itself; unique within a cell."""
+    task: str
+    doc_id: int
+    index: int
+    """Which request of the document: the choice of a multiple-choice question, else 0."""
+    request_type: RequestType
+    model: Literal["diffusion", "autoregressive"]
+
+    prompt_tokens: int
+    visible_tokens: int
+    canvas_tokens: int
+    nfe: int
+    positions: int
+    seconds: float
+    """Token ids in to token ids out, device synchronised; a batch's time is shared equally."""
+    repeat_seconds: list[float] = []
+    """Every timed repetition, where a latency cell repeats requests; `seconds` is the median."""
+    batch_size: int
+    """How many requests shared the forward passes."""
+    seed: int
+    stop_reason: str = ""
+    host_syncs: int = 0
+
+    prompt_end: str = ""
+    """The last `SHOWN_CHARACTERS` before the canvas, for the reader's eye (generation only)."""
+    suffix_start: str = ""
+    """The first `SHOWN_CHARACTERS` behind the canvas (infilling only)."""
+    response: str = ""
+    """The text that was scored (generation only)."""
+    tokens: list[int] = []
+    pieces: list[str] = []
+    """The text of each canvas token, for the denoising view."""
+    reveal_step: list[int] = []
+    infill: Infill | None = None
+    infill_length: str | None = None
+    """The length policy of an infilling request, for example "oracle" or "fixed:8"."""
+
+    value: float | None = None
+    stderr: float | None = None
+    exact: bool | None = None
+    quantity: str | None = None
+    estimator: str | None = None
+    samples: int | None = None
+    is_greedy: bool | None = None
+
+
+class ScoreRecord(BaseModel):
+    """One document's score under one metric, as lm-eval's task computed it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    task: str
+    doc_id: int
+    metric: str
+    filter: str
+    value: float
+
+
+class RequestLog(Protocol):
+    """Where finished requests go, and come from when a run is taken up again."""
+
+    def get(self, key: str) -> RequestRecord | None:
+        """The finished request with this key, if there is one."""
+        ...
+
+    def put(self, record: RequestRecord) -> None:
+        """Keeps a finished request; it survives a crash once this returns."""
+        ...

@@ -1,0 +1,121 @@
+"""From logits to a proposal: a token for every row, and how sure the model is of it.
+
+The token rule (most likely, or Gumbel noise) and the position rules live here. Which proposals
+become decisions is `selection.py`. float32 throughout, on the rows that can be revealed only.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dllm_eval.families import Family
+from dllm_eval.samplers.config import PositionRule, SamplerConfig
+from dllm_eval.samplers.noise import Noise
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """What the model would write at each row, and in which order it would."""
+
+    tokens: Tensor
+    """(batch, rows) int64."""
+    confidence: Tensor
+    """(batch, rows): probability of the proposed token, free of noise."""
+    score: Tensor
+    """(batch, rows): the position rule's order, larger is revealed first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What a position rule may look at."""
+
+    logits: Tensor
+    """(batch, rows, vocab) float32, forbidden ids at -inf."""
+    normaliser: Tensor
+    """(batch, rows): logsumexp of the logits."""
+    confidence: Tensor
+    """(batch, rows): probability of the proposed token."""
+
+    def log_p(self) -> Tensor:
+        """(batch, rows, vocab) log-probabilities."""
+        return self.logits - self.normaliser[..., None]
+
+
+def propose(logits: Tensor, config: SamplerConfig, family: Family, noise: Noise) -> Proposal:
+    """Applies token rule, end-of-text policy and position rule.
+
+    The mask token is never proposed.
+
+    Args:
+        logits: (batch, rows, vocab) of the rows that can be revealed; overwritten.
+        config: The sampler's settings.
+        family: Which ids are special.
+        noise: Each request's random numbers; only sampled rules draw from it.
+    """
+    logits = logits.float()
+    logits[..., family.mask_id] = -torch.inf
+    if config.eos_policy == "forbid":
+        logits[..., family.eos_id] = -torch.inf
+    if config.temperature > 0:
+        tokens = (logits / config.temperature + noise.gumbel(logits)).argmax(dim=-1)
+        best = logits.gather(-1, tokens[..., None])[..., 0]
+    else:
+        best, tokens = logits.max(dim=-1)
+    if config.eos_policy == "last":
+        for end_id in family.end_ids:
+            logits[..., end_id] = -torch.inf
+            best = torch.where(tokens == end_id, -torch.inf, best)
+    normaliser = logits.logsumexp(dim=-1)
+    confidence = (best - normaliser).exp()
+    prediction = Prediction(logits=logits, normaliser=normaliser, confidence=confidence)
+    score = POSITION_RULES[config.sampler](prediction, noise)
+    if config.eos_policy == "last":
+        score = torch.where(confidence == 0, torch.finfo(score.dtype).min, score)
+    return Proposal(tokens=tokens, confidence=confidence, score=score)
+
+
+def _low_confidence(prediction: Prediction, noise: Noise) -> Tensor:
+    """Most probable proposal first (LLaDA, arXiv 2502.09992)."""
+    del noise
+    return prediction.confidence
+
+
+def _random(prediction: Prediction, noise: Noise) -> Tensor:
+    """Uniformly random order (LLaDA; the order for which the ELBO is a bound)."""
+    return noise.uniform(prediction.confidence)
+
+
+def _margin(prediction: Prediction, noise: Noise) -> Tensor:
+    """Largest gap between the two most probable tokens first (arXiv 2502.06768)."""
+    del noise
+    two = prediction.logits.topk(2, dim=-1).values - prediction.normaliser[..., None]
+    first, second = two.exp().unbind(dim=-1)
+    return first - second
+
+
+def _entropy(prediction: Prediction, noise: Noise) -> Tensor:
+    """Lowest entropy first (Dream, arXiv 2508.15487)."""
+    del noise
+    log_p = prediction.log_p()
+    lowest = torch.finfo(log_p.dtype).min  # keeps 0 * -inf out of the sum
+    return (log_p.exp() * log_p.clamp(min=lowest)).sum(dim=-1)
+
+
+def _left_to_right(prediction: Prediction, noise: Noise) -> Tensor:
+    """In reading order, as an autoregressive model would."""
+    del noise
+    like = prediction.confidence
+    order = torch.arange(like.shape[1], 0, -1, device=like.device, dtype=like.dtype)
+    return order.expand_as(like)
+
+
+POSITION_RULES: dict[PositionRule, Callable[[Prediction, Noise], Tensor]] = {
+    "low_confidence": _low_confidence,
+    "random": _random,
+    "margin": _margin,
+    "entropy": _entropy,
+    "left_to_right": _left_to_right,
+}
+"""Position rule -> (batch, rows) score."""

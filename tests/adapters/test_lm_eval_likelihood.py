@@ -1,0 +1,161 @@
+"""Likelihood through lm-eval: choices, rolling windows, truncation, resuming."""
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from dllm_eval.errors import UsageError
+
+DOCS = [
+    {"q": "The capital of France is", "a": " Paris", "choices": [" Paris", " A", " what? A"]},
+    {"q": "Question: what? Answer:", "a": " B", "choices": [" B", " add sub", " C"]},
+    {"q": "", "a": " def", "choices": [" def", " return a", " x"]},
+]
+CHOICE = {"doc_to_choice": "{{choices}}", "doc_to_target": "{{a}}"}
+
+
+@pytest.fixture(params=["dllm", "dllm-ar"])
+def setup(
+    request: pytest.FixtureRequest, tiny_llada: Path, tiny_llama: Path
+) -> tuple[str, dict[str, Any]]:
+    if request.param == "dllm":
+        return "dllm", {"pretrained": tiny_llada, "likelihood": "monte_carlo", "mc_samples": 4}
+    return "dllm-ar", {"pretrained": tiny_llama}
+
+
+def instances(tasks: Any) -> list[Any]:
+    task = tasks("multiple_choice", DOCS, **CHOICE)
+    task.build_all_requests()
+    found: list[Any] = task.instances
+    return found
+
+
+def test_batch_size_and_order_change_nothing(setup: Any, make_model: Any, tasks: Any) -> None:
+    name, arguments = setup
+    asked = instances(tasks)
+    one, four = make_model(name, **arguments), make_model(name, batch_size=4, **arguments)
+    scores = [value for value, _ in one.loglikelihood(asked, disable_tqdm=True)]
+    batched = [value for value, _ in four.loglikelihood(asked[::-1], disable_tqdm=True)][::-1]
+    assert batched == pytest.approx(scores, abs=1e-4)
+    assert len(set(scores)) == len(asked)
+
+
+def test_lm_eval_scores_the_choices(setup: Any, make_model: Any, evaluate: Any, tasks: Any) -> None:
+    name, arguments = setup
+    model = make_model(name, **arguments)
+    samples = evaluate(model, tasks("multiple_choice", DOCS, **CHOICE))
+    for sample in samples:
+        values = [response[0][0] for response in sample["resps"]]
+        best = DOCS[sample["doc_id"]]["choices"][values.index(max(values))]
+        assert sample["acc"] == float(best == DOCS[sample["doc_id"]]["a"])
+    assert {(r.doc_id, r.index) for r in model.log.records.values()} == {
+        (doc, choice) for doc in range(3) for choice in range(3)
+    }
+
+
+def test_autoregressive_scores_are_the_chain_rule(
+    tiny_llama: Path, make_model: Any, tasks: Any, records_of: Any
+) -> None:
+    model = make_model("dllm-ar", pretrained=tiny_llama, batch_size=4)
+    asked = instances(tasks)
+    answers = model.loglikelihood(asked, disable_tqdm=True)
+    for request, (value, greedy) in zip(asked, answers, strict=True):
+        context, target = request.args
+        before = model.tok_encode(context) or [model.prefix_token_id]
+        ids = [*before, *model.tok_encode(target)]
+        expected, best = 0.0, True
+        for end in range(len(before), len(ids)):
+            with torch.inference_mode():
+                logits = model.model(torch.tensor([ids[:end]])).logits[0, -1].double()
+            expected += float(logits.log_softmax(dim=0)[ids[end]])
+            best &= int(logits.argmax()) == ids[end]
+        assert value == pytest.approx(expected, abs=1e-4)
+        assert greedy == best
+        record = records_of(model)[request.doc_id, request.idx]
+        assert (record.nfe, record.positions) == (1, len(ids) - 1)
+        assert (record.exact, record.stderr, record.quantity) == (True, 0.0, "log_likelihood")
+
+
+def test_a_single_token_is_exact_for_diffusion(
+    tiny_llada: Path, make_model: Any, tasks: Any, records_of: Any
+) -> None:
+    model = make_model("dllm", pretrained=tiny_llada)
+    docs = [{"q": "The capital of France is", "a": "x", "choices": ["x", "y", "z"]}]
+    task = tasks("multiple_choice", docs, doc_to_choice="{{choices}}", target_delimiter="")
+    task.build_all_requests()
+    answers = model.loglikelihood(task.instances, disable_tqdm=True)
+    before = model.tok_encode("The capital of France is")
+    canvas = torch.tensor([[*before, model.denoiser.family.mask_id]])
+    expected = model.denoiser.logits(canvas)[0, -1].double().log_softmax(dim=0)
+    for (value, _), letter in zip(answers, "xyz", strict=True):
+        assert value == pytest.approx(float(expected[model.tok_encode(letter)[0]]), abs=1e-4)
+    assert all(r.exact and r.visible_tokens == 1 for r in records_of(model).values())
+
+
+def test_rolling_scores_every_token_once(
+    setup: Any, make_model: Any, tasks: Any, records_of: Any
+) -> None:
+    name, arguments = setup
+    model = make_model(name, max_length=16, **arguments)
+    text = "def add(a, b):\n    return a + b\n" * 4
+    task = tasks("loglikelihood_rolling", [{"q": "", "a": text}], doc_to_target="{{a}}")
+    task.build_all_requests()
+    (total,) = model.loglikelihood_rolling(task.instances, disable_tqdm=True)
+    (record,) = records_of(model).values()
+    ids = model.tok_encode(text)
+    assert record.visible_tokens == len(ids)
+    assert record.request_type == "loglikelihood_rolling"
+    assert record.value == total < 0
+
+    windows = model._windows(text)
+    assert [token for _, target in windows for token in target] == ids
+    longest = 16 + (name == "dllm-ar")
+    assert all(len(context) + len(target) <= longest for context, target in windows)
+    assert all(a[1][-1] == b[0][-1] for a, b in pairwise(windows))
+    assert total == pytest.approx(sum(part.value for part in model._score(windows)), abs=1e-3)
+
+
+def test_long_contexts_are_cut_and_long_targets_refused(
+    setup: Any, make_model: Any, tasks: Any, records_of: Any
+) -> None:
+    name, arguments = setup
+    model = make_model(name, max_length=12, **arguments)
+    room = 12 + (name == "dllm-ar")
+    docs = [{"q": "def add(a, b): " * 9, "a": " A", "choices": [" A", " B"]}]
+    task = tasks("multiple_choice", docs, **CHOICE)
+    task.build_all_requests()
+    model.loglikelihood(task.instances, disable_tqdm=True)
+    for record in records_of(model).values():
+        assert record.prompt_tokens + record.visible_tokens == room
+    docs = [{"q": "x", "a": " A", "choices": [" A", " def add(a, b):" * 9]}]
+    task = tasks("multiple_choice", docs, **CHOICE)
+    task.build_all_requests()
+    with pytest.raises(UsageError, match="does not fit into 12"):
+        model.loglikelihood(task.instances, disable_tqdm=True)
+
+
+def test_resuming_scores_nothing_twice(
+    setup: Any, make_model: Any, tasks: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, arguments = setup
+    log = tmp_path / "requests.jsonl"
+    asked = instances(tasks)
+    first = make_model(name, records=log, **arguments)
+    early = first.loglikelihood(asked[:4], disable_tqdm=True)
+    first.log.close()
+    again = make_model(name, records=log, **arguments)
+    scored = []
+    original = again._score
+
+    def counting(pairs: Any) -> Any:
+        scored.extend(pairs)
+        return original(pairs)
+
+    monkeypatch.setattr(again, "_score", counting)
+    answers = again.loglikelihood(asked, disable_tqdm=True)
+    again.log.close()
+    assert answers[:4] == early
+    assert len(scored) == len(asked) - 4

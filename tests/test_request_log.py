@@ -1,0 +1,59 @@
+"""The request log keeps what was put, whatever the crash left behind."""
+
+from pathlib import Path
+
+import pytest
+
+from dllm_eval.errors import UsageError
+from dllm_eval.records import RequestRecord
+from dllm_eval.request_log import FileLog
+
+
+def record(key: str, response: str = "") -> RequestRecord:
+    return RequestRecord(
+        key=key, task="t", doc_id=0, index=0, request_type="generate_until", model="diffusion",
+        prompt_tokens=1, visible_tokens=1, canvas_tokens=1, nfe=1, positions=1, seconds=0.5,
+        batch_size=1, seed=0, response=response,
+    )  # fmt: skip
+
+
+def test_records_come_back_in_a_new_process(tmp_path: Path) -> None:
+    with FileLog(tmp_path / "log.jsonl") as log:
+        log.put(record("a", "é\n"))
+        log.put(record("b"))
+    again = FileLog(tmp_path / "log.jsonl")
+    assert again.get("a") == record("a", "é\n")
+    assert again.get("c") is None
+    assert [r.key for r in again.records()] == ["a", "b"]
+    again.close()
+
+
+def test_a_line_is_readable_by_others_once_put_returns(tmp_path: Path) -> None:
+    log = FileLog(tmp_path / "log.jsonl")
+    log.put(record("a"))
+    assert RequestRecord.model_validate_json((tmp_path / "log.jsonl").read_text()) == record("a")
+    log.close()
+
+
+def test_a_log_cut_at_any_byte_keeps_its_whole_lines_and_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    lines = [record(key).model_dump_json().encode() + b"\n" for key in ("a", "b")]
+    whole = b"".join(lines)
+    edges = [len(lines[0]) + offset for offset in (-2, -1, 0, 1)]
+    for cut in [0, 1, *range(9, len(whole), 31), *edges, len(whole) - 1, len(whole)]:
+        path.write_bytes(whole[:cut])
+        with FileLog(path) as log:
+            kept = [r.key for r in log.records()]
+            log.put(record("z"))
+        assert kept == ["a", "b"][: whole[:cut].count(b"\n")]
+        assert path.read_bytes() == b"".join(lines[: len(kept)]) + (
+            record("z").model_dump_json().encode() + b"\n"
+        )
+
+
+@pytest.mark.parametrize("bad", [b"{\n", b"[]\n", b'{"key": "a"}\n'])
+def test_damage_before_the_end_is_named(bad: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(bad + record("a").model_dump_json().encode() + b"\n")
+    with pytest.raises(UsageError, match=r"log\.jsonl.*(damaged|is wrong)"):
+        FileLog(path)
