@@ -1,0 +1,1 @@
+"""Our lm-eval tasks: flat YAML files, and the helpers they name with `!function`."""

@@ -1,0 +1,176 @@
+"""The fork server's life: its death, threads, forks, the end of the process, a refusing kernel."""
+
+import os
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from dllm_eval.sandbox import run_program
+from dllm_eval.sandbox.runner import SERVER
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# Makes the kernel refuse unshare (272 on x86-64) to this process and all it starts.
+REFUSE = """
+import ctypes, struct
+libc = ctypes.CDLL(None, use_errno=True)
+code = b"".join(struct.pack("HBBI", *line) for line in [
+    (0x20, 0, 0, 0), (0x15, 0, 1, 272), (0x06, 0, 0, 0x00050001), (0x06, 0, 0, 0x7FFF0000)])
+buffer = ctypes.create_string_buffer(code)
+program = struct.pack("HxxxxxxQ", 4, ctypes.addressof(buffer))
+assert libc.prctl(38, 1, 0, 0, 0) == 0
+assert libc.prctl(22, 2, program, 0, 0) == 0
+"""
+TRY = """
+import sys
+sys.path.insert(0, {root!r})
+from dllm_eval.sandbox import run_program
+try:
+    print(run_program({source!r}, timeout_s=1.0))
+except ValueError as error:
+    print(type(error).__name__, error)
+"""
+
+
+def try_in(python: str, before: str = "", source: str = "x = 1", *, user: int | None = None) -> str:
+    script = before + TRY.format(root=str(ROOT), source=source)
+    done = subprocess.run(
+        [python, "-W", "error", "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        cwd="/",
+        user=user,
+        group=user,
+        extra_groups=None if user is None else [],
+    )
+    assert done.stderr == ""
+    return str(done.stdout).strip()
+
+
+def test_a_killed_server_is_replaced() -> None:
+    assert run_program("x = 1").passed
+    first = SERVER.process_id
+    assert first is not None
+    os.kill(first, signal.SIGKILL)
+    assert run_program("x = 1").passed
+    assert SERVER.process_id != first
+
+
+def test_a_stopped_server_leaves_no_process() -> None:
+    assert run_program("x = 1").passed
+    stopped = SERVER.process_id
+    assert stopped is not None
+    SERVER.stop()
+    assert SERVER.process_id is None
+    with pytest.raises(ProcessLookupError):
+        os.kill(stopped, 0)
+
+
+def test_threads_get_their_own_verdicts() -> None:
+    sources = [f"assert {number} % 3 == 0" for number in range(30)]
+    with ThreadPoolExecutor(6) as pool:
+        passed = [outcome.passed for outcome in pool.map(run_program, sources)]
+    assert passed == [number % 3 == 0 for number in range(30)]
+
+
+def test_a_forked_child_has_its_own_server() -> None:
+    script = """
+import os, sys
+sys.path.insert(0, {root!r})
+from dllm_eval.sandbox import run_program
+from dllm_eval.sandbox.runner import SERVER
+assert run_program("x = 1").passed
+first = SERVER.process_id
+child = os.fork()
+if child == 0:
+    good = run_program("x = 1").passed and SERVER.process_id != first
+    SERVER.stop()
+    os._exit(0 if good else 1)
+assert os.waitpid(child, 0)[1] == 0
+assert run_program("x = 1").passed and SERVER.process_id == first
+print("done", first)
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script.format(root=str(ROOT))],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.stderr == ""
+    word, server = done.stdout.split()
+    assert word == "done"
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(server), 0)
+
+
+def test_no_zombie_is_left() -> None:
+    for _ in range(5):
+        run_program("x = 1")
+    children = Path("/proc/self/task")
+    states = [
+        Path(f"/proc/{child}/stat").read_text().rsplit(")", 1)[1].split()[0]
+        for task in children.iterdir()
+        for child in (task / "children").read_text().split()
+    ]
+    assert "Z" not in states
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the filter names x86-64's unshare")
+def test_a_kernel_that_refuses_means_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DLLM_EVAL_ALLOW_UNISOLATED", raising=False)
+    out = try_in(sys.executable, REFUSE)
+    assert out == (
+        "UsageError generated code cannot be isolated on this machine ([Errno 1] unshare: "
+        "Operation not permitted); allow unprivileged user namespaces, or accept running it "
+        "without isolation with DLLM_EVAL_ALLOW_UNISOLATED=1"
+    )
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the filter names x86-64's unshare")
+def test_an_unisolated_run_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DLLM_EVAL_ALLOW_UNISOLATED", "1")
+    assert (
+        try_in(sys.executable, REFUSE) == "Outcome(passed=True, detail='passed', isolation='none')"
+    )
+    out = try_in(sys.executable, REFUSE, source="while True: pass")
+    assert out == "Outcome(passed=False, detail='timed out', isolation='none')"
+
+
+def nobodys_python() -> str | None:
+    for python in (sys.executable, shutil.which("python3", path=os.defpath)):
+        if python is None:
+            continue
+        probe = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import dllm_eval.sandbox"
+        try:
+            done = subprocess.run(
+                [python, "-c", probe], user=65534, group=65534, extra_groups=[],
+                capture_output=True, check=False, cwd="/",
+            )  # fmt: skip
+        except PermissionError:
+            continue
+        if done.returncode == 0:
+            return python
+    return None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_an_unprivileged_user_is_isolated_too() -> None:
+    python = nobodys_python()
+    if python is None:
+        pytest.skip("no Python >= 3.11 that an unprivileged user may run finds this checkout")
+    passed = "Outcome(passed=True, detail='passed', isolation='namespaces')"
+    assert try_in(python, user=65534) == passed
+    forks = try_in(python, source="import os\nos.fork()", user=65534)
+    assert "BlockingIOError" in forks
+    sockets = "import socket\nassert [n for _, n in socket.if_nameindex()] == ['lo']"
+    assert try_in(python, source=sockets, user=65534) == passed
+    assert "Read-only" in try_in(python, source="open('/var/tmp/x', 'w')", user=65534)
