@@ -1,0 +1,119 @@
+"""The dial figure (quality against steps) and the time figure (seconds against forwards).
+
+Draws what `stats/` computed and computes nothing itself. Called by `figures.py`.
+"""
+
+import math
+from collections import defaultdict
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+from dllm_eval.report import text
+from dllm_eval.report.style import FAINT, Look
+from dllm_eval.stats.analysis import GroupAnalysis, TaskAnalysis
+from dllm_eval.stats.row import Row
+
+LINES = ("-", "--", "-.", ":")
+
+
+def draw_dial(
+    axes: Axes, analysis: TaskAnalysis, group: GroupAnalysis, looks: dict[str, Look]
+) -> None:
+    """Quality with 95 % intervals against the dial on a log2 axis; AR models as lines."""
+    series: dict[str, list[Row]] = defaultdict(list)
+    for i in group.members:
+        row = analysis.rows[i]
+        if row.configuration.dial:
+            series[row.configuration.series].append(row)
+        else:
+            _level(axes, row, looks[row.configuration.model])
+    values = sorted({r.configuration.dial_value for rows in series.values() for r in rows})
+    seen: dict[str, int] = defaultdict(int)
+    for rows in series.values():
+        model = rows[0].configuration.model
+        _line(axes, rows, looks[model], LINES[seen[model] % len(LINES)])
+        seen[model] += 1
+    axes.set_xscale("log", base=2)
+    if values:
+        axes.set_xlim(values[0] / 1.25, values[-1] * 1.25)
+    axes.xaxis.set_major_locator(FixedLocator(_apart(values)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: text.count(value)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_ylim(-4, 106)
+    axes.set_yticks(range(0, 101, 20))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f} %"))
+
+
+def _apart(values: list[float]) -> list[float]:
+    """The dial values whose tick labels have room: at least a third of an octave apart."""
+    kept: list[float] = []
+    for value in values:
+        if not kept or value / kept[-1] > 2**0.34:
+            kept.append(value)
+    return kept
+
+
+def _line(axes: Axes, rows: list[Row], look: Look, style: str) -> None:
+    ordered = sorted(rows, key=lambda r: r.configuration.dial_value)
+    centre = [100 * r.quality for r in ordered]
+    # A mean lies inside its interval but for rounding.
+    below = [max(0.0, 100 * (r.quality - r.quality_interval.low)) for r in ordered]
+    above = [max(0.0, 100 * (r.quality_interval.high - r.quality)) for r in ordered]
+    axes.errorbar(
+        [r.configuration.dial_value for r in ordered],
+        centre,
+        yerr=[below, above],
+        color=look.colour,
+        marker=look.marker,
+        markersize=5.5,
+        linestyle=style,
+        linewidth=1.5,
+        elinewidth=1.1,
+        capsize=2.5,
+        zorder=3,
+    )
+
+
+def _level(axes: Axes, row: Row, look: Look) -> None:
+    axes.axhline(100 * row.quality, color=look.colour, linewidth=1.4, linestyle=(0, (1, 2)))
+    interval = row.quality_interval
+    if not math.isnan(interval.low):
+        axes.axhspan(
+            100 * interval.low, 100 * interval.high, color=look.colour, alpha=0.10, linewidth=0
+        )
+
+
+def draw_time(
+    axes: Axes, analysis: TaskAnalysis, group: GroupAnalysis, looks: dict[str, Look]
+) -> None:
+    """p50 seconds per request against forwards; a straight diagonal is a constant cost each."""
+    timed = [analysis.rows[i] for curve in group.curves for i in curve.members]
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    for curve in group.curves:
+        rows = sorted((analysis.rows[i] for i in curve.members), key=lambda r: r.costs.nfe)
+        look = looks[curve.model]
+        axes.plot(
+            [r.costs.nfe for r in rows],
+            [r.latency_s for r in rows],
+            color=look.colour,
+            marker=look.marker,
+            markersize=5.5 if curve.kind == "diffusion" else 8,
+            linewidth=1.4,
+        )
+    if not timed:
+        return
+    _limits(axes, timed)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0)))
+        axis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: text.tick(value)))
+    axes.tick_params(which="both", length=3, color=FAINT)
+
+
+def _limits(axes: Axes, rows: list[Row]) -> None:
+    forwards, latencies = [r.costs.nfe for r in rows], [r.latency_s for r in rows]
+    axes.set_xlim(min(forwards) / 1.4, max(forwards) * 1.4)
+    axes.set_ylim(min(latencies) / 1.5, max(latencies) * 1.5)

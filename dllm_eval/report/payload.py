@@ -1,0 +1,122 @@
+"""The aggregated numbers that the page's own charts draw, as JSON-ready values.
+
+No record goes in whole and no raw score: only rows, curves and the few chosen samples. Called by
+`render.py`.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from dllm_eval.report import text
+from dllm_eval.report.samples import samples
+from dllm_eval.report.style import Look, looks
+from dllm_eval.stats.analysis import GroupAnalysis, ModelCurve, TaskAnalysis
+from dllm_eval.stats.frontier import staircase
+from dllm_eval.stats.resample import Interval
+from dllm_eval.stats.row import Row
+
+
+def payload(analyses: Sequence[TaskAnalysis]) -> list[dict[str, object]]:
+    """One entry per suite."""
+    look = looks([(x.model, x.kind) for a in analyses for x in a.table.configurations])
+    return [_suite(analysis, look) for analysis in analyses]
+
+
+def as_script(value: object) -> str:
+    """JSON that is safe inside a script element: no character in it can end the element."""
+    raw = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        raw = raw.replace(character, f"\\u{ord(character):04x}")
+    return raw
+
+
+def _suite(analysis: TaskAnalysis, look: dict[str, Look]) -> dict[str, object]:
+    return {
+        "suite": analysis.table.suite,
+        "task": analysis.table.task,
+        "metric": analysis.table.metric,
+        "chance": analysis.table.chance,
+        "dial": text.dial_name(analysis),
+        "places": [_place(analysis, group, look) for group in analysis.groups],
+        "samples": samples(analysis),
+    }
+
+
+def _place(
+    analysis: TaskAnalysis, group: GroupAnalysis, look: dict[str, Look]
+) -> dict[str, object]:
+    return {
+        "place": group.place,
+        "curves": [_curve(analysis, curve, look[curve.model]) for curve in group.curves],
+        "rows": [_row(analysis.rows[i]) for i in group.members],
+        "reference": None
+        if group.reference is None
+        else {"latency_s": group.reference.latency_s, "quality": group.reference.quality},
+    }
+
+
+def _curve(analysis: TaskAnalysis, curve: ModelCurve, look: Look) -> dict[str, object]:
+    rows = [analysis.rows[i] for i in curve.members]
+    x, y = staircase(np.array([r.latency_s for r in rows]), np.array([r.quality for r in rows]))
+    return {
+        "model": curve.model,
+        "kind": curve.kind,
+        "colour": look.colour,
+        "marker": look.marker,
+        "points": [_row(row) for row in rows],
+        "stairs": [[float(a), float(b)] for a, b in zip(x, y, strict=True)],
+        "band": _band(curve),
+        "hypervolume": _number(curve.hypervolume),
+        "hypervolume_interval": _bounds(curve.hypervolume_interval),
+    }
+
+
+def _band(curve: ModelCurve) -> list[list[float | None]]:
+    """The band's steps, [seconds, low, high], only where a bound changes."""
+    steps: list[list[float | None]] = []
+    for values in zip(curve.grid_s, curve.band_low, curve.band_high, strict=True):
+        step = [_number(value) for value in values]
+        if not steps or step[1:] != steps[-1][1:]:
+            steps.append(step)
+    return steps
+
+
+def _row(row: Row) -> dict[str, object]:
+    costs, x = row.costs, row.configuration
+    return {
+        "series": x.series,
+        "model": x.model,
+        "dial": _number(x.dial_value) if x.dial else None,
+        "label": text.dial(x),
+        "quality": _number(row.quality),
+        "quality_interval": _bounds(row.quality_interval),
+        "quality_text": text.percent(row.quality),
+        "quality_span": text.percent_interval(row.quality_interval),
+        "latency_s": _number(row.latency_s),
+        "latency_text": text.seconds(row.latency_s),
+        "latency_span": text.seconds_interval(row.latency_interval),
+        "nfe": _number(costs.nfe),
+        "nfe_text": text.count(costs.nfe),
+        "forward_text": text.seconds(costs.forward_s),
+        "visible_text": text.count(costs.visible_tokens),
+        "canvas_text": text.count(costs.canvas_tokens),
+        "speed_text": text.significant(costs.visible_tokens_per_s),
+        "estimator": costs.estimator,
+        "on_frontier": row.on_frontier,
+        "on_own_frontier": row.on_own_frontier,
+        "p_frontier_text": text.percent(row.p_frontier, digits=0),
+        "verdict": "" if row.comparison is None else row.comparison.verdict,
+    }
+
+
+def _number(value: float) -> float | None:
+    """Seven significant digits; None where unknown, which JSON can say and NaN it cannot."""
+    value = float(value)
+    return float(f"{value:.7g}") if math.isfinite(value) else None
+
+
+def _bounds(interval: Interval) -> list[float | None]:
+    return [_number(interval.low), _number(interval.high)]

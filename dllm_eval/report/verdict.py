@@ -1,0 +1,95 @@
+"""One plain sentence or two per suite, written from the statistics, whichever way they point.
+
+Strings only; called by `payload.py` and `leaderboard.py`.
+"""
+
+import math
+
+from dllm_eval.report import text
+from dllm_eval.stats.analysis import GroupAnalysis, ModelCurve, TaskAnalysis
+from dllm_eval.stats.row import Row
+from dllm_eval.stats.speedup import MatchedSpeedup
+
+
+def verdict(analysis: TaskAnalysis) -> str:
+    """What a reader should take away from one suite, group by group."""
+    return " ".join(
+        sentence for group in analysis.groups for sentence in _group_sentences(analysis, group)
+    )
+
+
+def refusal(analysis: TaskAnalysis) -> str:
+    """Why seconds are not ranked across the whole suite; "" where they are."""
+    names = [group.place for group in analysis.groups]
+    if len(names) < 2:
+        return ""
+    return (
+        f"Seconds were measured on {len(names)} different machine and stack pairs "
+        f"({'; '.join(names)}): they are ranked within each, never across."
+    )
+
+
+def _group_sentences(analysis: TaskAnalysis, group: GroupAnalysis) -> list[str]:
+    rows = [analysis.rows[i] for i in group.members]
+    where = f"On {group.place}: " if len(analysis.groups) > 1 else ""
+    rival = _best([r for r in rows if r.configuration.kind == "autoregressive"])
+    models = sorted({r.configuration.model for r in rows if r.configuration.kind == "diffusion"})
+    sentences = []
+    for model in models:
+        own = _best([r for r in rows if r.configuration.model == model])
+        if own is None:
+            continue
+        curve = next((c for c in group.curves if c.model == model), None)
+        sentences.append(where + _sentence(model, own, rival, curve, analysis.table.chance))
+    if not models and rival is not None:
+        sentences.append(f"{where}{_reach(rival.configuration.model, rival)}.")
+    return sentences
+
+
+def _sentence(
+    model: str, own: Row, rival: Row | None, curve: ModelCurve | None, chance: float
+) -> str:
+    setting = text.dial(own.configuration)
+    at = "" if setting == text.UNKNOWN_TEXT else f" at {setting}"
+    first = _reach(model, own, at=at)
+    if rival is None:
+        return f"{first}; no autoregressive model was run beside it."
+    first += f"; {_reach(rival.configuration.model, rival)}."
+    if curve is None or curve.speedup is None:
+        return f"{first} No matched-quality speed-up: the two were not timed side by side."
+    if not rival.quality_interval.low > chance:
+        return f"{first} The latter is not clearly above chance: there is no quality to match."
+    return f"{first} {_matched(model, curve.speedup)}"
+
+
+def _reach(model: str, row: Row, *, at: str = "") -> str:
+    time = "" if math.isnan(row.latency_s) else f" in {text.seconds(row.latency_s)} per request"
+    return f"{model} reaches {text.percent(row.quality)}{at}{time}"
+
+
+def _matched(model: str, speedup: MatchedSpeedup) -> str:
+    floor = text.percent(speedup.quality_floor)
+    if not speedup.reached:
+        return f"Matched quality ({floor}, the AR score less one point) is not reached by {model}."
+    low, high = speedup.interval.low, speedup.interval.high
+    span = f"95 % interval {text.ratio(low)} to {text.ratio(high)}"
+    if low == 0:
+        share = text.percent(1 - speedup.reached_share, digits=0)
+        span = f"interval open: {share} of resamples do not reach it; upper end {text.ratio(high)}"
+    faster, factor = "diffusion", speedup.ratio
+    if factor < 1:
+        faster, factor = "the autoregressive model", 1 / factor
+        if low > 0:
+            span = f"95 % interval {text.ratio(1 / high)} to {text.ratio(1 / low)}"
+        else:
+            span = span.split("; upper")[0]
+    clear = low > 1 or (0 < high < 1)
+    tail = "" if clear else ", so the two are not separable in speed"
+    return f"At matched quality ({floor}) {faster} is {text.ratio(factor)} faster ({span}){tail}."
+
+
+def _best(rows: list[Row]) -> Row | None:
+    """The highest quality; of equals the fastest, untimed last."""
+    if not rows:
+        return None
+    return min(rows, key=lambda r: (-r.quality, math.isnan(r.latency_s), r.latency_s))

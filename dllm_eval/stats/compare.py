@@ -1,0 +1,135 @@
+"""Each diffusion setting of a suite against the best AR row, with Holm over all of them.
+
+Chooses the row to compare with, draws paired replicates, asks `paired.py` for verdicts. Called by
+`analysis.py`.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dllm_eval.stats.paired import (
+    Verdict,
+    claim_p_values,
+    holm,
+    mcnemar,
+    paired_difference,
+    verdicts,
+)
+from dllm_eval.stats.resample import (
+    REPLICATES,
+    Floats,
+    Interval,
+    document_weights,
+    median_replicates,
+    percentile_interval,
+)
+from dllm_eval.stats.tables import TaskTable
+
+REPLICATES_PER_CLAIM = 40
+"""Holm multiplies p by the number of claims; 40 replicates for each keep p < 5 % reachable."""
+
+NUM_CLAIMS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """One diffusion setting next to the best AR row. Intervals are 95 %."""
+
+    rival: int
+    """The AR row's index in the suite's table."""
+    difference: float
+    """Quality minus that of AR, over the documents both scored."""
+    difference_interval: Interval
+    latency_ratio: float
+    """AR seconds over this row's: above 1 this row is faster. NaN across machines or stacks."""
+    latency_ratio_interval: Interval
+    mcnemar_p: float
+    """Holm-adjusted; NaN unless scores are 0/1."""
+    verdict: Verdict
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Draws:
+    """Replicates (replicates,) of one pair of rows."""
+
+    row: int
+    rival: int
+    difference: Floats
+    log_speedup: Floats
+
+
+def compare_with_autoregressive(
+    table: TaskTable, *, generator: np.random.Generator
+) -> dict[int, Comparison]:
+    """Row index -> comparison, for every diffusion row that has an AR row to compare with."""
+    pairs = [
+        (i, rival)
+        for i, x in enumerate(table.configurations)
+        if x.kind == "diffusion" and (rival := best_autoregressive(table, x.group)) is not None
+    ]
+    if not pairs:
+        return {}
+    replicates = max(REPLICATES, REPLICATES_PER_CLAIM * NUM_CLAIMS * len(pairs))
+    weights = document_weights(len(table.documents), replicates=replicates, generator=generator)
+    draws = [_draw(table, i, rival, weights, generator) for i, rival in pairs]
+    chosen = verdicts(np.stack([_claims(table, x) for x in draws]))
+    mcnemar_p = holm(np.array([mcnemar(table.quality[i], table.quality[j]) for i, j in pairs]))
+    return {
+        x.row: _comparison(table, x, float(p), verdict)
+        for x, p, verdict in zip(draws, mcnemar_p, chosen, strict=True)
+    }
+
+
+def best_autoregressive(table: TaskTable, group: str) -> int | None:
+    """The AR row of the highest quality in a group, the fastest of equals.
+
+    Of any group where this one has none: quality still compares, seconds then do not.
+    """
+    rivals = [i for i, x in enumerate(table.configurations) if x.kind == "autoregressive"]
+    near = [i for i in rivals if table.configurations[i].group == group]
+
+    def rank(i: int) -> tuple[float, float]:
+        seconds = table.latencies_s[i]
+        return -float(np.nanmean(table.quality[i])), _median(seconds) if len(seconds) else np.inf
+
+    return min(near or rivals, key=rank, default=None)
+
+
+def _draw(
+    table: TaskTable, row: int, rival: int, weights: Floats, generator: np.random.Generator
+) -> _Draws:
+    difference = paired_difference(table.quality[row], table.quality[rival], weights)
+    log_speedup = np.full(len(weights), np.nan)
+    if table.configurations[row].group == table.configurations[rival].group:
+        slow, fast = (
+            median_replicates(table.latencies_s[i], replicates=len(weights), generator=generator)
+            for i in (rival, row)
+        )
+        log_speedup = np.log(slow) - np.log(fast)
+    return _Draws(row=row, rival=rival, difference=difference, log_speedup=log_speedup)
+
+
+def _claims(table: TaskTable, draws: _Draws) -> Floats:
+    common = ~np.isnan(table.quality[draws.row] - table.quality[draws.rival])
+    return claim_p_values(draws.difference, draws.log_speedup, int(common.sum()))
+
+
+def _comparison(table: TaskTable, draws: _Draws, p: float, verdict: Verdict) -> Comparison:
+    gap = table.quality[draws.row] - table.quality[draws.rival]
+    known = gap[~np.isnan(gap)]
+    seconds = [_median(table.latencies_s[i]) for i in (draws.rival, draws.row)]
+    comparable = not np.isnan(draws.log_speedup).any()
+    return Comparison(
+        rival=draws.rival,
+        difference=float(known.mean()) if len(known) else np.nan,
+        difference_interval=percentile_interval(draws.difference),
+        latency_ratio=seconds[0] / seconds[1] if comparable else np.nan,
+        latency_ratio_interval=percentile_interval(np.exp(draws.log_speedup)),
+        mcnemar_p=p,
+        verdict=verdict,
+    )
+
+
+def _median(seconds: Floats) -> float:
+    return float(np.median(seconds)) if len(seconds) else np.nan

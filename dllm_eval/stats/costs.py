@@ -1,0 +1,79 @@
+"""What each setting costs besides seconds: tokens, forwards, positions, and its estimator.
+
+Means over a setting's records; no resampling. Called by `analysis.py`. Prompt tokens are in no
+field.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from dllm_eval.stats.tables import Configuration
+
+USED = [
+    "visible_tokens",
+    "canvas_tokens",
+    "nfe",
+    "positions",
+    "seconds",
+    "stderr",
+    "estimator",
+    "quantity",
+]
+"""The columns read here."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Costs:
+    """Per-request means over the quality cells; speeds over the batch-1 latency cells."""
+
+    visible_tokens: float
+    canvas_tokens: float
+    nfe: float
+    """Forward passes per request."""
+    positions: float
+    visible_tokens_per_s: float
+    """Sum of visible tokens over sum of seconds; NaN where latency was not measured."""
+    forward_s: float
+    """Seconds per forward; NaN where latency was not measured."""
+    estimator: str
+    """Of likelihood requests, else ""."""
+    quantity: str
+    """ "elbo" or "log_likelihood", else ""."""
+    value_stderr: float
+    """Mean Monte-Carlo standard error in nats; NaN for generation."""
+
+
+def costs(configuration: Configuration, by_cell: Mapping[str, pd.DataFrame]) -> Costs:
+    """The costs of one configuration, from its suite's requests by cell."""
+    own = _together(configuration.quality_cells, by_cell)
+    timed = _together(configuration.latency_cells, by_cell)
+    seconds, forwards = float(timed["seconds"].sum()), float(timed["nfe"].sum())
+    visible = float(timed["visible_tokens"].sum())
+    errors = pd.to_numeric(own["stderr"], errors="coerce").dropna()
+    return Costs(
+        visible_tokens=_mean(own["visible_tokens"]),
+        canvas_tokens=_mean(own["canvas_tokens"]),
+        nfe=_mean(own["nfe"]),
+        positions=_mean(own["positions"]),
+        visible_tokens_per_s=visible / seconds if seconds else np.nan,
+        forward_s=seconds / forwards if forwards else np.nan,
+        estimator=_names(own["estimator"]),
+        quantity=_names(own["quantity"]),
+        value_stderr=_mean(errors),
+    )
+
+
+def _together(cells: tuple[str, ...], by_cell: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    found = [by_cell[cell] for cell in cells if cell in by_cell]
+    return pd.concat(found) if found else pd.DataFrame(columns=USED)
+
+
+def _mean(column: "pd.Series[float]") -> float:
+    return float(column.mean()) if len(column) else np.nan
+
+
+def _names(column: "pd.Series[str]") -> str:
+    return " + ".join(sorted({str(x) for x in column.dropna()}))

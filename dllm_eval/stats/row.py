@@ -1,0 +1,86 @@
+"""One leaderboard row's numbers, typed.
+
+Plain data, filled in by `analysis.py`, read by everything in `report/`. Prompt tokens appear
+nowhere in it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import pandas as pd
+
+from dllm_eval.stats.compare import Comparison
+from dllm_eval.stats.costs import Costs
+from dllm_eval.stats.resample import Interval
+from dllm_eval.stats.tables import Configuration
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One setting of one model in one suite. NaN where something was not measured."""
+
+    configuration: Configuration
+    num_documents: int
+    quality: float
+    quality_interval: Interval
+    """95 %, over documents."""
+    num_timed: int
+    latency_s: float
+    """p50 seconds per request at batch size 1."""
+    latency_interval: Interval
+    """95 %, over requests."""
+    on_frontier: bool
+    """No setting of any model on this machine and stack beats it."""
+    on_own_frontier: bool
+    """No setting of the same model on this machine and stack beats it."""
+    p_frontier: float
+    """Share of bootstrap replicates in which it is on the frontier."""
+    costs: Costs
+    comparison: Comparison | None
+    """With the best AR row; None at AR rows and where there is no AR row."""
+
+
+def as_frame(rows: Sequence[Row]) -> pd.DataFrame:
+    """One line per row, intervals and nested parts spread over columns."""
+    return pd.DataFrame([_flat(row) for row in rows])
+
+
+def _flat(row: Row) -> dict[str, object]:
+    x = row.configuration
+    out: dict[str, object] = {
+        "config_id": x.config_id,
+        "model": x.model,
+        "series": x.series,
+        "kind": x.kind,
+        "dial": x.dial,
+        "dial_value": x.dial_value,
+        "machine": x.machine,
+        "stack": x.stack,
+        "num_documents": row.num_documents,
+        "quality": row.quality,
+        "quality_low": row.quality_interval.low,
+        "quality_high": row.quality_interval.high,
+        "num_timed": row.num_timed,
+        "latency_s": row.latency_s,
+        "latency_low_s": row.latency_interval.low,
+        "latency_high_s": row.latency_interval.high,
+        "on_frontier": row.on_frontier,
+        "p_frontier": row.p_frontier,
+        **asdict(row.costs),
+    }
+    if row.comparison is not None:
+        out |= _flat_comparison(row.comparison)
+    return out
+
+
+def _flat_comparison(comparison: Comparison) -> dict[str, object]:
+    return {
+        "difference": comparison.difference,
+        "difference_low": comparison.difference_interval.low,
+        "difference_high": comparison.difference_interval.high,
+        "latency_ratio": comparison.latency_ratio,
+        "latency_ratio_low": comparison.latency_ratio_interval.low,
+        "latency_ratio_high": comparison.latency_ratio_interval.high,
+        "mcnemar_p": comparison.mcnemar_p,
+        "verdict": comparison.verdict,
+    }

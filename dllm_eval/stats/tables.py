@@ -1,0 +1,204 @@
+"""From the three data frames of a results folder to one table per suite.
+
+Knows the columns of cells, requests and scores; computes no statistic. Called by `analysis.py`
+and, through it, by `report/`.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dllm_eval.errors import UsageError
+from dllm_eval.stats.resample import Floats
+
+
+def place(machine: str, stack: str) -> str:
+    """A machine and stack in one line, as the report prints it."""
+    return " / ".join(part for part in (machine, stack) if part) or "unknown machine"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Configuration:
+    """One setting of one model on one machine and stack: a row of the leaderboard."""
+
+    config_id: str
+    model: str
+    series: str
+    """The model, and where it was run with several samplers, what sets this one apart."""
+    kind: str
+    dial: str
+    dial_value: float
+    settings: dict[str, Any]
+    machine: str
+    stack: str
+    quality_cells: tuple[str, ...]
+    latency_cells: tuple[str, ...]
+    """Cells timed at batch size 1; empty where latency was not measured."""
+    provenance: dict[str, Any]
+
+    @property
+    def group(self) -> str:
+        """Seconds compare only between rows with the same group."""
+        return place(self.machine, self.stack)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TaskTable:
+    """Every finished setting of one suite, on one grid of documents."""
+
+    task: str
+    suite: str
+    metric: str
+    filter: str
+    chance: float
+    configurations: tuple[Configuration, ...]
+    documents: tuple[int, ...]
+    quality: Floats
+    """(configurations, documents), NaN where a document was not scored."""
+    latencies_s: tuple[Floats, ...]
+    """Seconds of each timed request, one array per configuration, maybe empty."""
+    requests: pd.DataFrame
+    """The suite's finished requests, all cells."""
+
+
+def task_tables(
+    cells: pd.DataFrame, requests: pd.DataFrame, scores: pd.DataFrame
+) -> list[TaskTable]:
+    """One table per task, metric and filter with a finished, scored quality cell; sorted by task.
+
+    Args:
+        cells: One row per cell; unfinished ones are left out.
+        requests: One row per request, with `cell_id`.
+        scores: One row per document, metric and filter, with `cell_id`.
+
+    Raises:
+        UsageError: If two of the folders hold a cell of the same id, or nothing is finished.
+    """
+    _refuse_duplicates(cells)
+    done = cells[cells["finished"].astype(bool)] if len(cells) else cells
+    tables = []
+    judged = done[done["purpose"] == "quality"]
+    for (task, metric, kind), quality in judged.groupby(["task", "metric", "filter"], sort=True):
+        wanted = (scores["metric"] == metric) & (scores["filter"] == kind)
+        own = scores[wanted & scores["cell_id"].isin(quality["cell_id"])]
+        scored = quality[quality["cell_id"].isin(own["cell_id"])]
+        # Latency cells need no scores, so their filter may be unknown: the setting joins them.
+        timed = done[(done["purpose"] == "latency") & done["config_id"].isin(scored["config_id"])]
+        part = pd.concat([scored, timed])
+        if len(scored):
+            asked = requests[requests["cell_id"].isin(part["cell_id"])]
+            tables.append(_table(str(task), scored, _configurations(part), own, asked))
+    if not tables:
+        raise UsageError(
+            f"nothing to report: none of {len(cells)} cells is finished and scored; "
+            "run `dllm-eval sweep` to the end of at least one quality cell"
+        )
+    return tables
+
+
+def _refuse_duplicates(cells: pd.DataFrame) -> None:
+    twice = cells[cells.duplicated("cell_id", keep=False)] if len(cells) else cells
+    if len(twice):
+        first = twice["cell_id"].iloc[0]
+        folders = ", ".join(str(f) for f in twice[twice["cell_id"] == first]["folder"])
+        raise UsageError(f"cell {first} is in several folders ({folders}); report one of them")
+
+
+def _configurations(part: pd.DataFrame) -> tuple[Configuration, ...]:
+    """The settings that have a quality cell, one per machine and stack that timed them."""
+    labels = _series_labels(part)
+    out = []
+    for config_id, own in part.groupby("config_id", sort=True):
+        quality = own[own["purpose"] == "quality"]
+        latency = own[(own["purpose"] == "latency") & (own["batch_size"] == 1)]
+        placed = latency if len(latency) else quality
+        for (machine, stack), here in placed.groupby(["machine", "stack"], sort=True):
+            same = (quality["machine"] == machine) & (quality["stack"] == stack)
+            judged = quality[same] if same.any() else quality
+            row = here.iloc[0]
+            out.append(
+                Configuration(
+                    config_id=str(config_id),
+                    model=str(row["model"]),
+                    series=labels[str(config_id)],
+                    kind=str(row["kind"]),
+                    dial=str(row["dial"] or ""),
+                    dial_value=float(row["dial_value"]),
+                    settings=dict(row["settings"] or {}),
+                    machine=str(machine),
+                    stack=str(stack),
+                    quality_cells=tuple(judged["cell_id"]),
+                    latency_cells=tuple(here["cell_id"]) if len(latency) else (),
+                    provenance=dict(row["provenance"] or {}),
+                )
+            )
+    out.sort(key=lambda c: (c.kind != "diffusion", c.series, c.dial_value, c.group, c.config_id))
+    return tuple(out)
+
+
+def _series_labels(part: pd.DataFrame) -> dict[str, str]:
+    """config_id -> model, followed by the settings other than the dial that vary in this model."""
+    labels = {}
+    for model, own in part.groupby("model", sort=True):
+        firsts = own.drop_duplicates("config_id")
+        flat = {
+            str(row["config_id"]): {
+                key: json.dumps(value, sort_keys=True, default=str)
+                for key, value in (row["settings"] or {}).items()
+                if not _is_dial(key, str(row["dial"] or "")) and key not in ("seed", "batch_size")
+            }
+            for _, row in firsts.iterrows()
+        }
+        keys = sorted({key for settings in flat.values() for key in settings})
+        varying = [k for k in keys if len({s.get(k, "") for s in flat.values()}) > 1]
+        for config_id, settings in flat.items():
+            parts = [_setting_text(k, settings[k]) for k in varying if k in settings]
+            labels[config_id] = f"{model} ({', '.join(parts)})" if parts else str(model)
+    return labels
+
+
+def _is_dial(key: str, dial: str) -> bool:
+    """Whether a setting is the dial itself: "steps", or "mc_samples" for the dial "samples"."""
+    return bool(dial) and (key == dial or key.endswith(f"_{dial}"))
+
+
+def _setting_text(key: str, value: str) -> str:
+    text = value.strip('"')
+    return text if key == "sampler" else f"{key} {text}"
+
+
+def _table(
+    task: str,
+    part: pd.DataFrame,
+    configurations: tuple[Configuration, ...],
+    scores: pd.DataFrame,
+    requests: pd.DataFrame,
+) -> TaskTable:
+    first = part.iloc[0]
+    documents = tuple(sorted({int(d) for d in scores["doc_id"]}))
+    column = {doc: i for i, doc in enumerate(documents)}
+    quality = np.full((len(configurations), len(documents)), np.nan)
+    for i, configuration in enumerate(configurations):
+        own = scores[scores["cell_id"].isin(configuration.quality_cells)]
+        means = own.groupby("doc_id")["value"].mean()
+        quality[i, [column[int(str(d))] for d in means.index]] = means.to_numpy(dtype=np.float64)
+    seconds = requests.groupby("cell_id")["seconds"]
+    by_cell = {str(k): v.to_numpy(dtype=np.float64) for k, v in seconds}
+    return TaskTable(
+        task=task,
+        suite=str(first["suite"]),
+        metric=str(first["metric"]),
+        filter=str(first["filter"]),
+        chance=float(first["chance"]),
+        configurations=configurations,
+        documents=documents,
+        quality=quality,
+        latencies_s=tuple(
+            np.concatenate([np.empty(0), *(by_cell[c] for c in x.latency_cells if c in by_cell)])
+            for x in configurations
+        ),
+        requests=requests,
+    )

@@ -1,0 +1,149 @@
+"""The results folder: which file lies where, and which version of it this package reads.
+
+Knows paths and JSON; knows neither models nor lm-eval. The executor and cells write through it,
+`store.read_results` reads through it.
+"""
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from dllm_eval.errors import UsageError
+from dllm_eval.files import read_json, write_json
+from dllm_eval.records import SCHEMA_VERSION
+from dllm_eval.sweep.plan import Cell
+from dllm_eval.sweep.spec import Sweep
+
+
+@dataclass(frozen=True)
+class CellFolder:
+    """The files of one cell."""
+
+    path: Path
+
+    @property
+    def cell(self) -> Path:
+        """What the cell is."""
+        return self.path / "cell.json"
+
+    @property
+    def provenance(self) -> Path:
+        """What it ran on."""
+        return self.path / "provenance.json"
+
+    @property
+    def requests(self) -> Path:
+        """One line per finished request."""
+        return self.path / "requests.jsonl"
+
+    @property
+    def pilot(self) -> Path:
+        """Requests of a latency cell that only told how often to repeat the timed ones."""
+        return self.path / "pilot.jsonl"
+
+    @property
+    def scores(self) -> Path:
+        """One line per document and metric."""
+        return self.path / "scores.jsonl"
+
+    @property
+    def lm_eval(self) -> Path:
+        """The folder of lm-eval's own result files."""
+        return self.path / "lm_eval"
+
+    @property
+    def lease(self) -> Path:
+        """Which process runs the cell."""
+        return self.path / "lease.json"
+
+    @property
+    def done(self) -> Path:
+        """Written last."""
+        return self.path / "done.json"
+
+    @property
+    def finished(self) -> bool:
+        """Whether everything of the cell is there."""
+        return self.done.exists()
+
+
+class ResultsFolder:
+    """One sweep's results.
+
+    Args:
+        path: The folder; it need not exist yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def sweep_file(self) -> Path:
+        """What was asked for, and the version of the folder."""
+        return self.path / "sweep.json"
+
+    @property
+    def stages_file(self) -> Path:
+        """Seconds by stage of the last run."""
+        return self.path / "stages.json"
+
+    def cell(self, cell_id: str) -> CellFolder:
+        """Where a cell's files are."""
+        return CellFolder(self.path / "cells" / cell_id)
+
+    def check(self) -> None:
+        """Refuses a folder that this version must not write into.
+
+        Raises:
+            UsageError: Another schema version wrote it, or it holds something else.
+        """
+        if self.sweep_file.exists():
+            self.read()
+        elif self.path.exists() and not self.path.is_dir():
+            raise UsageError(f"{str(self.path)!r} is a file; --out takes a folder")
+        elif self.path.exists() and any(p for p in self.path.iterdir() if p.name[0] != "."):
+            raise UsageError(
+                f"{str(self.path)!r} holds files that are no sweep's results; name a new or an "
+                f"empty folder with --out"
+            )
+
+    def read(self) -> dict[str, Any]:
+        """The content of sweep.json.
+
+        Raises:
+            UsageError: No results folder, or one of another schema version.
+        """
+        if not self.sweep_file.exists():
+            raise UsageError(
+                f"{str(self.path)!r} is not a results folder: it has no sweep.json; name a folder "
+                f"that `dllm-eval sweep` wrote"
+            )
+        data = read_json(self.sweep_file)
+        found = data.get("schema_version") if isinstance(data, dict) else None
+        if not isinstance(data, dict) or found != SCHEMA_VERSION:
+            raise UsageError(
+                f"{str(self.path)!r} was written with results schema {found!r}, this is "
+                f"dllm-eval {version('dllm-eval')} with schema {SCHEMA_VERSION}; use another "
+                f"folder, or the version that wrote it"
+            )
+        return data
+
+    def begin(self, sweep: Sweep, cells: list[Cell]) -> None:
+        """Writes down what is wanted. Cells wanted no longer stay on the disk, unlisted."""
+        write_json(
+            self.sweep_file,
+            {
+                "schema_version": SCHEMA_VERSION,
+                "package_version": version("dllm-eval"),
+                "spec": sweep.canonical(),
+                "cells": [cell.cell_id for cell in cells],
+            },
+        )
+        for cell in cells:
+            write_json(self.cell(cell.cell_id).cell, cell.as_dict())
+
+    def cells(self) -> list[Cell]:
+        """The cells wanted, in the order planned."""
+        ids = self.read()["cells"]
+        return [Cell.from_dict(read_json(self.cell(cell_id).cell)) for cell_id in ids]

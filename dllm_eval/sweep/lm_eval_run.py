@@ -1,0 +1,60 @@
+"""Hands a command line to lm-eval's own `run`, with our models registered and our tasks findable.
+
+Knows lm-eval's command line; adds nothing to its flags. `dllm-eval run` calls it.
+"""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+import yaml
+
+from dllm_eval.registry import register_with_lm_eval, tasks_folder
+
+
+def run_lm_eval(arguments: Sequence[str]) -> None:
+    """Runs `lm_eval run` with these arguments, in this process.
+
+    Args:
+        arguments: What stands behind `dllm-eval run`, unchanged.
+
+    Raises:
+        UsageError: A model of ours was given a wrong argument.
+        SystemExit: lm-eval's own way out.
+    """
+    lm_eval_main = import_module("lm_eval.__main__")
+    register_with_lm_eval()
+    # lm-eval's parser reads the process's command line and nothing else.
+    sys.argv = ["dllm-eval", "run", *with_our_tasks(arguments)]
+    lm_eval_main.cli_evaluate()
+
+
+def with_our_tasks(arguments: Sequence[str]) -> list[str]:
+    """The arguments with our tasks folder on the include path, unless they name one."""
+    if not arguments or any(_is_option(argument, "--include_path") for argument in arguments):
+        return list(arguments)
+    if _config_names_a_folder(arguments):
+        return list(arguments)
+    return [*arguments, "--include_path", str(tasks_folder())]
+
+
+def _is_option(argument: str, name: str) -> bool:
+    return argument == name or argument.startswith(f"{name}=")
+
+
+def _config_names_a_folder(arguments: Sequence[str]) -> bool:
+    path = _config_file(arguments)
+    if path is None or not path.is_file():
+        return False
+    config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return isinstance(config, dict) and bool(config.get("include_path"))
+
+
+def _config_file(arguments: Sequence[str]) -> Path | None:
+    for number, argument in enumerate(arguments):
+        if argument in ("--config", "-C") and number + 1 < len(arguments):
+            return Path(arguments[number + 1])
+        if argument.startswith("--config="):
+            return Path(argument.removeprefix("--config="))
+    return None

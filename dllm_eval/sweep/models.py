@@ -1,0 +1,98 @@
+"""From an lm-eval model name to its class, its arguments and one built for a cell.
+
+The only part of the sweep that touches model classes; it knows no model family. `plan` asks what
+a class takes, `cell` asks for a model.
+"""
+
+import inspect
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from dllm_eval.errors import UsageError, unknown
+from dllm_eval.records import RequestLog
+from dllm_eval.registry import LM_EVAL_MODELS, register_with_lm_eval, resolve
+from dllm_eval.sweep.plan import Cell
+
+
+@cache
+def model_class(name: str) -> type[Any]:
+    """The lm-eval model class of a name, or of "module:Class".
+
+    Raises:
+        UsageError: There is no such model.
+    """
+    if ":" in name:
+        return _imported(name)
+    if name in LM_EVAL_MODELS:
+        found: type[Any] = resolve("model", LM_EVAL_MODELS, name)
+        return found
+    register_with_lm_eval()
+    registry = import_module("lm_eval.api.registry")
+    known = registry.model_registry.keys()
+    if name not in known:
+        raise unknown("model", name, known)
+    other: type[Any] = registry.get_model(name)
+    return other
+
+
+@cache
+def accepted_arguments(name: str) -> frozenset[str]:
+    """The argument names that a model's class takes.
+
+    A class may list them as `argument_names`; else its constructor's signature tells.
+    """
+    listed = getattr(model_class(name), "argument_names", None)
+    if listed is not None:
+        return frozenset(listed)
+    parameters = inspect.signature(model_class(name)).parameters.values()
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return frozenset(p.name for p in parameters if p.kind in named)
+
+
+def build(cell: Cell, log: RequestLog, *, repeats: int | None = None) -> Any:  # noqa: ANN401 - any lm-eval LM
+    """A model of a cell, which skips the requests that are in the log and puts the others there.
+
+    Args:
+        cell: Says the class and its arguments.
+        log: Where finished requests go; unused by models that keep no log.
+        repeats: Timed repetitions of each request; None means the cell's own.
+    """
+    run: dict[str, Any] = {"batch_size": cell.batch_size, "seed": cell.seed}
+    if cell.timing is not None:
+        run["warmup"] = cell.timing.warmup
+        run["timing_repeats"] = repeats or cell.timing.repeats
+    lm = model_class(cell.model)(
+        **cell.arguments, **{k: v for k, v in run.items() if k in cell.takes}
+    )
+    if keeps_log(cell):
+        lm.log = log
+    return lm
+
+
+def keeps_log(cell: Cell) -> bool:
+    """Whether the cell's model writes request records; stock lm-eval models do not."""
+    return "records" in cell.takes
+
+
+def weights_identity(cell: Cell) -> str | None:
+    """The hash of the weights a cell runs on; None where it names no local or known checkpoint."""
+    pretrained = cell.arguments.get("pretrained")
+    if not isinstance(pretrained, str):
+        return None
+    if cell.model not in LM_EVAL_MODELS and not Path(pretrained).is_dir():
+        return None
+    loading = import_module("dllm_eval.loading")
+    revision = cell.arguments.get("revision")
+    found: str = loading.weights_hash(loading.resolve_checkpoint(pretrained, revision))
+    return found
+
+
+def _imported(name: str) -> type[Any]:
+    module, _, attribute = name.partition(":")
+    try:
+        found: type[Any] = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"cannot import the model {name!r}: {error}") from error
+    return found

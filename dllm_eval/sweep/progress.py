@@ -1,0 +1,92 @@
+"""Draws how far a sweep is: cells done, time left, the cells being run.
+
+Knows `executor.Snapshot` and rich; knows no file. The command line opens it around a sweep.
+"""
+
+import sys
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from dllm_eval.measure.wall import now_s
+from dllm_eval.sweep.executor import Snapshot
+
+_LINE_INTERVAL_S = 15.0
+
+
+class SweepProgress:
+    """A progress bar on a terminal; a line now and then where stderr is a file."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.console = Console(file=sys.stderr)
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[cells]} cells"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
+            TextColumn("[dim]{task.fields[running]}"),
+            console=self.console,
+            disable=not self.console.is_terminal,
+        )
+        self._task: TaskID = self.bar.add_task(name, cells="planning", left="", running="")
+        self._pace = Pace()
+        self._line_at = 0.0
+
+    def __enter__(self) -> Self:
+        self.bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.bar.stop()
+
+    def update(self, snapshot: Snapshot) -> None:
+        """Shows a snapshot."""
+        left_s = self._pace.left_s(snapshot, now_s())
+        left = "" if left_s is None else f"about {_duration(left_s)} left"
+        cells = f"{snapshot.cells_done}/{snapshot.cells_total}"
+        running = "; ".join(snapshot.running)
+        self.bar.update(
+            self._task,
+            description=f"{self.name} {snapshot.stage}",
+            completed=snapshot.work_done,
+            total=snapshot.work_total,
+            cells=cells,
+            left=left,
+            running=running,
+        )
+        due = now_s() - self._line_at > _LINE_INTERVAL_S
+        if not self.console.is_terminal and due:
+            self._line_at = now_s()
+            line = f"{self.name} {snapshot.stage}: {cells} cells done {left} {running}"
+            self.console.print(" ".join(line.split()), markup=False, highlight=False)
+
+
+class Pace:
+    """Time left, from the work done since this run began; cells of earlier runs cost nothing."""
+
+    def __init__(self) -> None:
+        self._start: tuple[float, float] | None = None
+
+    def left_s(self, snapshot: Snapshot, now_s: float) -> float | None:
+        """Seconds left, None while nothing has been finished."""
+        if self._start is None:
+            self._start = (now_s, snapshot.work_done)
+        started_s, done_before = self._start
+        done = snapshot.work_done - done_before
+        if done <= 0:
+            return None
+        return (now_s - started_s) * (snapshot.work_total - snapshot.work_done) / done
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

@@ -1,0 +1,92 @@
+"""Paired tests against hand computation, scipy, and the meaning of pairing."""
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+from dllm_eval.stats.paired import claim_p_values, holm, mcnemar, paired_difference, verdicts
+from dllm_eval.stats.resample import document_weights
+
+
+def test_holm_by_hand() -> None:
+    # Sorted .01 .02 .03 .04 times 4 3 2 1 = .04 .06 .06 .04, made monotone: .04 .06 .06 .06
+    assert holm(np.array([0.04, 0.01, 0.03, 0.02])).tolist() == pytest.approx(
+        [0.06, 0.04, 0.06, 0.06]
+    )
+
+
+def test_holm_ignores_unknown_and_stops_at_one() -> None:
+    out = holm(np.array([0.9, np.nan, 0.6]))
+    assert out[0] == 1.0
+    assert np.isnan(out[1])
+    assert out[2] == 1.0
+
+
+def test_mcnemar_is_the_sign_test_on_disagreements() -> None:
+    first = np.array([1.0] * 9 + [0.0] * 2 + [1.0] * 20)
+    second = np.array([0.0] * 9 + [1.0] * 2 + [1.0] * 20)
+    assert mcnemar(first, second) == pytest.approx(float(binomtest(9, 11, 0.5).pvalue))
+    assert mcnemar(first, second) == pytest.approx(2 * (55 + 11 + 1) / 2**11)
+
+
+def test_mcnemar_needs_zero_one_scores_and_ignores_gaps() -> None:
+    assert np.isnan(mcnemar(np.array([0.5, 1.0]), np.array([0.0, 1.0])))
+    assert mcnemar(np.array([1.0, np.nan]), np.array([1.0, 0.0])) == 1.0
+
+
+def test_pairing_removes_the_noise_of_documents() -> None:
+    generator = np.random.default_rng(0)
+    hard = generator.random(80)
+    weights = document_weights(80, replicates=500, generator=generator)
+    assert np.ptp(paired_difference(hard, hard, weights)) == 0.0
+    assert np.ptp(paired_difference(hard, hard - 0.25, weights)) == pytest.approx(0.0, abs=1e-12)
+    assert np.ptp(paired_difference(hard, generator.random(80), weights)) > 0.05
+
+
+def test_difference_uses_common_documents_only() -> None:
+    first, second = np.array([1.0, 1.0, np.nan]), np.array([0.0, np.nan, 1.0])
+    weights = np.array([[1.0, 1.0, 1.0], [0.0, 3.0, 0.0]])
+    out = paired_difference(first, second, weights)
+    assert out[0] == 1.0
+    assert np.isnan(out[1])
+
+
+@pytest.mark.parametrize(
+    ("quality", "speed", "expected"),
+    [
+        (0.05, 0.5, "dominates AR"),
+        (0.0, 0.5, "dominates AR"),
+        (-0.2, -0.5, "dominated by AR"),
+        (-0.2, 0.5, "faster, worse"),
+        (0.2, -0.5, "slower, better"),
+        (0.0, 0.0, "not separable"),
+    ],
+)
+def test_clear_cases_get_their_verdict(quality: float, speed: float, expected: str) -> None:
+    generator = np.random.default_rng(4)
+    p_values = claim_p_values(
+        quality + generator.normal(0, 0.002, 2000),
+        speed + generator.normal(0, 0.02, 2000),
+        100,
+    )
+    assert verdicts(p_values[None]) == [expected]
+
+
+def test_a_tie_on_few_documents_proves_nothing() -> None:
+    tie, faster = np.zeros(5000), np.full(5000, 1.0)
+    few, many = (claim_p_values(tie, faster, n) for n in (6, 1000))
+    assert few[0] == pytest.approx(0.99**6)
+    assert verdicts(few[None]) == ["not separable"]
+    assert verdicts(many[None]) == ["dominates AR"]
+
+
+def test_without_seconds_there_is_no_verdict() -> None:
+    p_values = claim_p_values(np.full(100, 0.5), np.full(100, np.nan), 100)
+    assert np.isnan(p_values).all()
+    assert verdicts(p_values[None]) == ["not separable"]
+
+
+def test_a_borderline_claim_does_not_survive_many_comparisons() -> None:
+    alone = np.array([[0.03, 1.0, 1.0, 1.0]])
+    assert verdicts(np.vstack([alone, np.ones((9, 4))]))[0] == "not separable"
+    assert verdicts(np.array([[0.01, 1.0, 1.0, 1.0]])) == ["dominates AR"]

@@ -1,0 +1,129 @@
+"""Cells: which there are, in which order, and what their ids depend on."""
+
+import hashlib
+import json
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from dllm_eval.errors import UsageError
+from dllm_eval.sweep.plan import Cell, plan
+from dllm_eval.sweep.spec import Sweep
+
+TAKES = {
+    "dllm": frozenset({"pretrained", "steps", "gen_length", "block_length", "seed", "warmup"})
+    | {"timing_repeats", "batch_size", "records", "mc_samples"},
+    "dllm-ar": frozenset({"pretrained", "gen_length", "seed", "warmup", "timing_repeats"}),
+    "hf": frozenset({"pretrained", "batch_size"}),
+}
+SPEC: dict[str, Any] = {
+    "name": "n",
+    "models": [
+        {"name": "D", "model": "dllm", "args": {"pretrained": "d"}},
+        {"name": "A", "model": "dllm-ar", "args": {"pretrained": "a"}},
+    ],
+    "suites": [
+        {
+            "task": "t",
+            "metric": "m",
+            "limit": 5,
+            "settings": {"gen_length": 8},
+            "sweep": {"steps": [1, 2], "block_length": [4, 8]},
+        }
+    ],
+}
+
+
+def cells_of(**changes: Any) -> list[Cell]:
+    return plan(Sweep.model_validate({**SPEC, **changes}), TAKES.__getitem__)
+
+
+def test_axes_multiply_in_the_order_written_and_for_diffusion_only() -> None:
+    quality = [cell for cell in cells_of() if cell.purpose == "quality"]
+    points = [(c.arguments.get("steps"), c.arguments.get("block_length")) for c in quality]
+    assert points == [(1, 4), (1, 8), (2, 4), (2, 8), (None, None)]
+    assert [c.dial for c in quality] == ["steps"] * 4 + [""]
+    assert quality[-1].arguments == {"pretrained": "a", "gen_length": 8}
+    assert quality[0].settings == {"gen_length": 8, "steps": 1, "block_length": 4}
+
+
+def test_quality_comes_first_and_latency_pairs_with_it_in_another_order() -> None:
+    cells = cells_of(seeds=[0, 1])
+    quality = [cell.config_id for cell in cells[: len(cells) // 2]]
+    latency = [cell.config_id for cell in cells[len(cells) // 2 :]]
+    assert [c.purpose for c in cells] == ["quality"] * 10 + ["latency"] * 10
+    assert Counter(quality) == Counter(latency)
+    assert quality != latency
+    assert cells == cells_of(seeds=[0, 1])
+    assert all(c.batch_size == 1 and c.limit == 5 for c in cells if c.purpose == "latency")
+
+
+def test_ids_are_the_hash_of_the_canonical_description() -> None:
+    cell = cells_of()[0]
+    config = {
+        "apply_chat_template": False,
+        "arguments": {"pretrained": "d", "gen_length": 8, "steps": 1, "block_length": 4},
+        "model": "dllm",
+        "num_fewshot": None,
+        "protocol": 1,
+        "seed": 0,
+        "task": "t",
+    }
+    run = {"purpose": "quality", "limit": 5, "batch_size": 16, "timing": None}
+    for value, found in ((config, cell.config_id), ({**config, **run}, cell.cell_id)):
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+        assert found == hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def test_names_and_titles_change_no_id_and_seeds_do() -> None:
+    ids = {cell.cell_id for cell in cells_of()}
+    renamed = [{**model, "name": model["name"] + "!"} for model in SPEC["models"]]
+    titled = [{**SPEC["suites"][0], "title": "T", "chance": 0.5}]
+    assert {c.cell_id for c in cells_of(models=renamed, suites=titled)} == ids
+    assert not {c.cell_id for c in cells_of(seeds=[3])} & ids
+
+
+def test_cells_survive_json() -> None:
+    for cell in cells_of():
+        assert Cell.from_dict(json.loads(json.dumps(cell.as_dict()))) == cell
+
+
+def test_models_without_a_clock_get_no_latency_cell_and_one_seed() -> None:
+    models = [{"name": "H", "model": "hf", "args": {"pretrained": "h"}}, SPEC["models"][0]]
+    cells = [c for c in cells_of(models=models, seeds=[0, 1]) if c.name == "H"]
+    assert [c.purpose for c in cells] == ["quality"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"suites": [{**SPEC["suites"][0], "settings": {"gen_lenght": 8}}]},
+            "unknown setting of suite 't' 'gen_lenght' (did you mean 'gen_length'?)",
+        ),
+        (
+            {"suites": [{**SPEC["suites"][0], "sweep": {"stepz": [8]}}]},
+            "unknown sweep axis of suite 't' 'stepz' (did you mean 'steps'?)",
+        ),
+        (
+            {"models": [{"name": "D", "model": "dllm", "args": {"batch_size": 3}}]},
+            "argument 'batch_size' of model 'D' is set by the sweep",
+        ),
+        (
+            {"models": [SPEC["models"][0], {**SPEC["models"][0], "name": "E"}]},
+            "two cells of the sweep are the same run: D, t steps=1 (quality) and E, t steps=1",
+        ),
+    ],
+)
+def test_mistakes_are_named(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        cells_of(**changes)
+    assert message in str(caught.value)
+
+
+def test_fewer_timed_documents_than_the_rules_ask_for_are_recorded() -> None:
+    timing = [c.timing for c in cells_of() if c.timing]
+    assert timing[0].relaxed
+    suites = [{**SPEC["suites"][0], "limit": None}]
+    assert not next(c.timing for c in cells_of(suites=suites) if c.timing).relaxed

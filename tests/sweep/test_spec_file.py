@@ -1,0 +1,102 @@
+"""Every fault in a sweep file is one line that says where it is and what would be accepted."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dllm_eval.errors import UsageError
+from dllm_eval.sweep.spec_file import load_spec
+
+GOOD = """\
+name: demo
+models:
+  - {name: A, model: dllm, args: {pretrained: x}}
+suites:
+  - task: t
+    metric: acc
+    chance: 0
+    sweep: {steps: [1, 2], temperature: 0.5}
+latency: {min_seconds: 0}
+"""
+
+FAULTS = [
+    (
+        "suites:",
+        "suits:",
+        "sweep.yaml:4: unknown key 'suits' (did you mean 'suites'?); known: name",
+    ),
+    (
+        "metric: acc",
+        "metrc: acc",
+        "sweep.yaml:6: unknown key 'suites[0].metrc' (did you mean 'metric'?)",
+    ),
+    ("    metric: acc\n", "", "sweep.yaml:5: missing key 'suites[0].metric'; known: task"),
+    ("    chance: 0", "    chanc: 0", "sweep.yaml:7: unknown key 'suites[0].chanc' (did you mean"),
+    ("{min_seconds: 0}", "{min_secs: 0}", "sweep.yaml:9: unknown key 'latency.min_secs' (did you"),
+    ("min_seconds: 0", "min_seconds: fast", "'latency.min_seconds' should be a valid number, not "),
+    ("model: dllm, ", "", "sweep.yaml:3: missing key 'models[0].model'; known: name, model, args"),
+    (
+        "{pretrained: x}",
+        "x",
+        "sweep.yaml:3: 'models[0].args' should be a valid dictionary, not 'x'",
+    ),
+    ("[1, 2]", "[]", "sweep.yaml:8: 'suites[0].sweep.steps' is empty; it needs at least one entry"),
+    (
+        "metric: acc",
+        "metric: 3",
+        "sweep.yaml:6: 'suites[0].metric' should be a valid string, not 3",
+    ),
+    ("name: demo\n", "", "missing key 'name'; known: name, models, suites"),
+    ("name: demo", "name: [", "not valid YAML"),
+    (
+        "chance: 0",
+        "limit: 0",
+        "sweep.yaml:7: 'suites[0].limit' should be greater than or equal to 1",
+    ),
+    ("chance: 0", "settings: {steps: 3}", "'steps' stands in both settings and sweep"),
+    ("- {name: A", "- 7\n  - {name: A", "'models[0]' must be a mapping with the keys name, model"),
+    ("  - {name: A", "  - {name: A, model: hf}\n  - {name: A", "two models are named 'A'"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "message"), FAULTS)
+def test_a_fault_is_one_line_that_names_it(
+    old: str, new: str, message: str, spec_file: Callable[[object], Path]
+) -> None:
+    assert old in GOOD
+    with pytest.raises(UsageError) as caught:
+        load_spec(spec_file(GOOD.replace(old, new)))
+    assert message in str(caught.value)
+    assert "sweep.yaml" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("section", ["models", "suites"])
+def test_an_empty_list_is_refused(section: str, spec_file: Callable[[object], Path]) -> None:
+    lists = {"models": [{"name": "A", "model": "dllm"}], "suites": [{"task": "t", "metric": "m"}]}
+    with pytest.raises(UsageError, match=f"'{section}' is empty; it needs at least one entry"):
+        load_spec(spec_file({"name": "n", **lists, section: []}))
+
+
+def test_a_missing_file_and_a_list_are_refused(
+    tmp_path: Path, spec_file: Callable[[object], Path]
+) -> None:
+    with pytest.raises(UsageError, match=r"cannot read the sweep file .*No such file"):
+        load_spec(tmp_path / "none.yaml")
+    with pytest.raises(UsageError, match="a sweep is a mapping with the keys name, models"):
+        load_spec(spec_file("- 1"))
+
+
+def test_a_good_file_is_read_with_its_defaults(spec_file: Callable[[object], Path]) -> None:
+    sweep = load_spec(spec_file(GOOD))
+    assert sweep.models[0].kind == "diffusion"
+    assert sweep.suites[0].sweep == {"steps": [1, 2], "temperature": [0.5]}
+    assert (sweep.latency.requests, sweep.latency.warmup, sweep.seeds) == (10, 3, [0])
+
+
+def test_the_demo_ships_six_step_counts_for_code() -> None:
+    demo = load_spec(Path(load_spec.__globals__["__file__"]).parent / "demo.yaml")
+    code = next(suite for suite in demo.suites if suite.task == "ref_humaneval")
+    assert len(code.sweep["steps"]) >= 6
+    assert {model.model for model in demo.models} == {"dllm", "dllm-ar"}
