@@ -108,9 +108,11 @@ def load_cards(folder: Path | None = None) -> tuple[Card, ...]:
 
 
 def card_for(name_or_path: str) -> Card | None:
-    """The card of a card name, a hub id, or a folder whose last part is a card's name."""
+    """The card of a card name, a hub id, or a folder of a card's name; case does not matter."""
+    wanted = name_or_path.lower()
     for card in load_cards():
-        if name_or_path in (card.name, card.hub_id) or Path(name_or_path).name == card.name:
+        name = card.name.lower()
+        if wanted in (name, (card.hub_id or name).lower()) or Path(wanted).name == name:
             return card
     return None
 

@@ -77,6 +77,8 @@ def run_sweep(sweep: Sweep, out: Path, *, workers: int, watch: Watch) -> dict[st
     for stage, processes in (("quality", workers), ("latency", 1)):
         started = now_s()
         threads = max(1, cores // processes)
+        if stage == "latency" and sweep.latency.threads is not None:
+            threads = sweep.latency.threads
         _Stage(sweep, folder, cells, stage, watch).run(processes, threads)
         seconds[stage] = now_s() - started
         write_json(folder.stages_file, {"seconds": seconds})

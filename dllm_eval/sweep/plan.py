@@ -39,6 +39,7 @@ class Timing:
     repeats: int
     warmup: int
     min_seconds: float
+    threads: int | None
     relaxed: bool
 
 
@@ -191,6 +192,7 @@ def _timing(sweep: Sweep, suite: SuiteSpec) -> Timing:
         repeats=latency.repeats,
         warmup=latency.warmup,
         min_seconds=latency.min_seconds,
+        threads=latency.threads,
         relaxed=latency.relaxed_at(requests),
     )
 

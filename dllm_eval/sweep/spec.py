@@ -95,6 +95,9 @@ class LatencySpec(_Strict):
     """Full generations before the first one timed."""
     min_seconds: float = Field(default=10.0, ge=0)
     """Repeats go up until a cell has measured for this long."""
+    threads: int | None = Field(default=None, ge=1)
+    """CPU threads while timing; None takes all cores. Small models are fastest, and timings
+    steadiest, on one."""
 
     @field_validator("min_seconds", mode="before")
     @classmethod

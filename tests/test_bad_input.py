@@ -1,0 +1,93 @@
+"""What a user may get wrong, typed as a user types it: one clear line, exit code 2, no traceback."""
+
+import json
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import lm_eval.tasks
+import pytest
+import yaml
+
+from dllm_eval.cli import run_command
+
+RUN = ("run", "--model", "dllm", "--tasks", "ref_reversal", "--limit", "1", "--device", "cpu")
+
+
+@pytest.fixture
+def our_tasks_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spares lm-eval the look through its own thousands of tasks, which takes seconds."""
+    whole = lm_eval.tasks.TaskManager
+    monkeypatch.setattr(lm_eval.tasks, "TaskManager", partial(whole, include_defaults=False))
+
+
+def fails(arguments: Sequence[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """Runs a command that must fail with one line; gives the line."""
+    capsys.readouterr()
+    assert run_command(list(arguments)) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if "dllm-eval:" in line]
+    assert len(lines) == 1
+    assert lines[0].startswith("dllm-eval: ")
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("model_args", "text"),
+    [
+        ("pretrained=reference-diffusion,step=8", "unknown argument of dllm 'step' (did you mean"),
+        (
+            "pretrained=reference-diffusion,gen_length=8,block_length=4,steps=3",
+            "steps 3 does not divide into 2 blocks",
+        ),
+        (
+            "pretrained=reference-diffusion,gen_length=8,block_length=16,steps=8",
+            "block_length 16 is longer than the canvas: gen_length is 8",
+        ),
+        ("pretrained=no/such/folder/here,gen_length=8,steps=8", "no/such/folder/here"),
+        ("pretrained={corrupt},gen_length=8,steps=8", "model.safetensors"),
+    ],
+)
+@pytest.mark.usefixtures("our_tasks_only")
+def test_wrong_model_arguments(
+    model_args: str, text: str, tiny_llada: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = tiny_llada / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    line = fails([*RUN, "--model_args", model_args.format(corrupt=tiny_llada)], capsys)
+    assert text in line
+
+
+def spec(tmp_path: Path, **changes: object) -> str:
+    whole = {
+        "name": "t",
+        "models": [{"name": "d", "model": "dllm", "args": {"pretrained": "reference-diffusion"}}],
+        "suites": [{"task": "ref_reversal", "metric": "exact_match", "sweep": {"steps": [1]}}],
+    }
+    path = tmp_path / "spec.yaml"
+    path.write_text(yaml.safe_dump({**whole, **changes}))
+    return str(path)
+
+
+def test_an_empty_task_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = fails(["sweep", spec(tmp_path, suites=[]), "--out", str(tmp_path / "out")], capsys)
+    assert "suites" in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_spec_with_a_typo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = fails(["sweep", spec(tmp_path, sutes=[]), "--out", str(tmp_path / "out")], capsys)
+    assert "sutes" in line
+    assert "suites" in line
+
+
+def test_a_results_folder_of_another_version(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    written = json.dumps({"schema_version": 999})
+    (out / "sweep.json").write_text(written)
+    for command in (["sweep", spec(tmp_path), "--out", str(out)], ["report", str(out)]):
+        assert "999" in fails(command, capsys)
+    assert (out / "sweep.json").read_text() == written
+    assert [path.name for path in out.iterdir()] == ["sweep.json"]
