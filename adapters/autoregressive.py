@@ -6,6 +6,7 @@ builds it by name through the registry. There is always a KV cache.
 
 from collections.abc import Sequence
 from functools import partial
+from math import isnan
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from dllm_eval.errors import UsageError
 from dllm_eval.loading import load_autoregressive
 from dllm_eval.records import Infill
 from dllm_eval.samplers.autoregressive import generate_autoregressive
+from dllm_eval.samplers.canvas import unusable_logits
 
 from .arguments import AutoregressiveArguments, parse, without_none_texts
 from .base import EvaluationLM, Pair
@@ -116,8 +118,9 @@ class AutoregressiveLM(EvaluationLM):
             stop=partial(self.codec.ends_with, until=until) if until else None,
         )
 
-    def _score(self, pairs: Sequence[Pair]) -> list[Likelihood]:
+    def _score(self, pairs: Sequence[Pair], salts: Sequence[str | None]) -> list[Likelihood]:
         """Exact: one forward per request. Padding stands on the right, where nothing looks back."""
+        del salts  # there is no noise to share
         inputs = [(*context, *target)[:-1] for context, target in pairs]
         longest = max(map(len, inputs), default=0)
         padded = [[*ids, *[self.codec.end_id] * (longest - len(ids))] for ids in inputs]
@@ -137,9 +140,11 @@ def _likelihood(
     """The sum of log p(token) over a target whose first token `logits[start]` predicts."""
     rows = logits[start : start + len(target)].float().log_softmax(dim=-1)
     wanted = torch.tensor(target, device=logits.device)
-    value = rows.gather(1, wanted[:, None]).sum(dtype=torch.float64)
+    value = float(rows.gather(1, wanted[:, None]).sum(dtype=torch.float64))
+    if isnan(value):
+        raise unusable_logits()
     return Likelihood(
-        value=float(value),
+        value=value,
         stderr=0.0,
         nfe=1,
         positions=positions,

@@ -7,23 +7,23 @@ is done, and one that is already there is answered from there.
 
 import logging
 from abc import abstractmethod
-from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Sequence
 from importlib import import_module
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import TemplateLM
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
-from tqdm import tqdm  # type: ignore[import-untyped]
 
 from dllm_eval.api import Generation, Likelihood
 from dllm_eval.errors import UsageError
+from dllm_eval.loading import resolve_checkpoint, weights_hash
 from dllm_eval.records import RequestLog, RequestRecord, RequestType
 from dllm_eval.request_log import FileLog
 
 from .arguments import COST_ONLY, Arguments
+from .batches import batches, progress
 from .jobs import GenerationJob, Identity, ScoringJob, identities
 from .records import BatchFacts, MemoryLog, generation_record, scoring_record
 from .timing import Stopwatch
@@ -31,7 +31,6 @@ from .tokens import Codec
 
 logger = logging.getLogger(__name__)
 
-Job = TypeVar("Job", GenerationJob, ScoringJob)
 Ids = tuple[int, ...]
 Pair = tuple[Ids, Ids]
 
@@ -61,6 +60,8 @@ class EvaluationLM(TemplateLM):
         self._device = device
         self.batch_size = arguments.batch_size
         self.max_length = min(arguments.max_length or context_length, context_length)
+        folder = resolve_checkpoint(arguments.pretrained, arguments.revision)
+        self.weights = weights_hash(folder)
         self.log: RequestLog = _open_log(arguments.records)
         self.stopwatch = Stopwatch(
             device=device, warmup=arguments.warmup, repeats=arguments.timing_repeats
@@ -126,10 +127,10 @@ class EvaluationLM(TemplateLM):
         """One answer per request, cut before its first stop string or end-of-text."""
         jobs = [self._job(r, i) for r, i in zip(requests, self._identities(requests), strict=True)]
         pending = [job for job in jobs if self.log.get(job.identity.key) is None]
-        with _bar(len(jobs), len(pending), "generate_until", disable_tqdm) as bar:
+        with progress(len(jobs), len(pending), "generate_until", hidden=disable_tqdm) as bar:
             # Like lengths side by side need little padding; the longest first shows the time left.
             pending.sort(key=lambda job: -job.prompt_tokens)
-            for batch in self._batches(pending, _decoded_alike):
+            for batch in batches(pending, self.batch_size):
                 self._generate(batch)
                 bar.update(len(batch))
         answers = [self._logged(job.identity.key).response for job in jobs]
@@ -145,7 +146,7 @@ class EvaluationLM(TemplateLM):
             for request, identity in zip(requests, self._identities(requests), strict=True)
         ]
         records = self._score_all(jobs, "loglikelihood", disable_tqdm)
-        answers = [(float(row.value or 0.0), bool(row.is_greedy)) for row in records]
+        answers = [(_value(row), bool(row.is_greedy)) for row in records]
         self._remember("loglikelihood", requests, answers)
         return answers
 
@@ -158,11 +159,11 @@ class EvaluationLM(TemplateLM):
         is scored once, and each window is conditioned on the one token before it.
         """
         jobs = [
-            self._scoring_job(identity, self._windows(request.args[0]))
+            self._scoring_job(identity, self._windows(request.args[0]), rolling=True)
             for request, identity in zip(requests, self._identities(requests), strict=True)
         ]
         records = self._score_all(jobs, "loglikelihood_rolling", disable_tqdm)
-        answers = [float(row.value or 0.0) for row in records]
+        answers = [_value(row) for row in records]
         self._remember("loglikelihood_rolling", requests, answers)
         return answers
 
@@ -173,8 +174,8 @@ class EvaluationLM(TemplateLM):
         return identities(requests, self._settings())
 
     def _settings(self) -> str:
-        """What of the arguments may change an answer; `seconds` may depend on the others too."""
-        return self.arguments.model_dump_json(exclude=set(COST_ONLY))
+        """What of weights and arguments may change an answer; `seconds` may depend on all."""
+        return f"{self.arguments.model_dump_json(exclude=set(COST_ONLY))} {self.weights}"
 
     @abstractmethod
     def _job(self, request: Instance, identity: Identity) -> GenerationJob:
@@ -185,8 +186,13 @@ class EvaluationLM(TemplateLM):
         """Token ids in, token ids out; the only part of a generation that is timed."""
 
     @abstractmethod
-    def _score(self, pairs: Sequence[Pair]) -> list[Likelihood]:
-        """Token ids in, likelihoods out; the only part of a scoring that is timed."""
+    def _score(self, pairs: Sequence[Pair], salts: Sequence[str | None]) -> list[Likelihood]:
+        """Token ids in, likelihoods out; the only part of a scoring that is timed.
+
+        Args:
+            pairs: Token ids of (context, target).
+            salts: One per pair; pairs with equal contexts share their noise where it is None.
+        """
 
     def _generate(self, batch: Sequence[GenerationJob]) -> None:
         timed = self.stopwatch.time(
@@ -195,7 +201,7 @@ class EvaluationLM(TemplateLM):
             batch_size=len(batch),
             length=max(job.prompt_tokens + job.length for job in batch),
         )
-        facts = BatchFacts.of(self.kind, timed.seconds, len(batch))
+        facts = BatchFacts.of(self.kind, timed, len(batch))
         for job, generation in zip(batch, timed.result, strict=True):
             self.log.put(generation_record(job, generation, self.codec, facts))
 
@@ -203,38 +209,32 @@ class EvaluationLM(TemplateLM):
         self, jobs: list[ScoringJob], request_type: RequestType, disable_tqdm: bool
     ) -> list[RequestRecord]:
         pending = [job for job in jobs if self.log.get(job.identity.key) is None]
-        with _bar(len(jobs), len(pending), request_type, disable_tqdm) as bar:
-            for batch in self._batches(pending, _scored_alike):
+        with progress(len(jobs), len(pending), request_type, hidden=disable_tqdm) as bar:
+            for batch in batches(pending, self.batch_size):
                 self._score_batch(batch, request_type)
                 bar.update(len(batch))
         return [self._logged(job.identity.key) for job in jobs]
 
     def _score_batch(self, batch: Sequence[ScoringJob], request_type: RequestType) -> None:
         pairs = [pair for job in batch for pair in job.windows]
+        salts = [salt for job in batch for salt in job.salts]
         timed = self.stopwatch.time(
-            lambda: self._score(pairs),
+            lambda: self._score(pairs, salts),
             kind="score",
             batch_size=len(batch),
             length=max((len(context) + len(target) for context, target in pairs), default=0),
         )
-        facts = BatchFacts.of(self.kind, timed.seconds, len(batch))
+        facts = BatchFacts.of(self.kind, timed, len(batch))
         results = iter(timed.result)
         for job in batch:
             parts = [next(results) for _ in job.windows]
             self.log.put(scoring_record(job, parts, request_type, facts))
 
-    def _batches(self, jobs: list[Job], group: Callable[[Job], Hashable]) -> Iterator[list[Job]]:
-        """Batches of one group each, in the order of the jobs."""
-        groups: dict[Hashable, list[Job]] = defaultdict(list)
-        for job in jobs:
-            groups[group(job)].append(job)
-        for members in groups.values():
-            for start in range(0, len(members), self.batch_size):
-                yield members[start : start + self.batch_size]
-
     def _pair(self, context: str, continuation: str) -> Pair:
         if context:
+            # A context of blanks alone has them moved into the continuation: nothing is left of it.
             before, after = self._encode_pair(context, continuation)
+            before = before or [self.prefix_token_id]
         else:
             before = [self.prefix_token_id]
             after = self.codec.encode(continuation, add_special_tokens=False)
@@ -257,8 +257,12 @@ class EvaluationLM(TemplateLM):
         pairs = [make_disjoint_window(window) for window in windows]
         return [(tuple(context), tuple(target)) for context, target in pairs]
 
-    def _scoring_job(self, identity: Identity, windows: list[Pair]) -> ScoringJob:
-        return ScoringJob(identity=identity, windows=tuple(windows), seed=self.arguments.seed)
+    def _scoring_job(
+        self, identity: Identity, windows: list[Pair], *, rolling: bool = False
+    ) -> ScoringJob:
+        return ScoringJob(
+            identity=identity, windows=tuple(windows), seed=self.arguments.seed, rolling=rolling
+        )
 
     def _truncated(self, ids: Sequence[int], room: int) -> Ids:
         """The last `room` ids; says once per run that something was cut."""
@@ -282,16 +286,10 @@ class EvaluationLM(TemplateLM):
             self.cache_hook.add_partial(kind, request.args, answer)
 
 
-def _decoded_alike(job: GenerationJob) -> Hashable:
-    return job.length, job.until, job.infill
-
-
-def _scored_alike(_: ScoringJob) -> Hashable:
-    return None
-
-
-def _bar(total: int, pending: int, what: str, hidden: bool) -> "tqdm[Any]":
-    return tqdm(total=total, initial=total - pending, desc=what, disable=hidden)
+def _value(record: RequestRecord) -> float:
+    if record.value is None:
+        raise UsageError(f"the request log's record {record.key} has no value; remove that line")
+    return record.value
 
 
 def _open_log(path: str | None) -> RequestLog:

@@ -135,8 +135,13 @@ class DiffusionLM(EvaluationLM):
     def _config_for(self, job: GenerationJob) -> SamplerConfig:
         if job.infill is None:
             return self.config
-        steps = min(self.config.steps, job.length)
-        return replace(self.config, gen_length=job.length, block_length=None, steps=steps)
+        return replace(
+            self.config,
+            gen_length=job.length,
+            block_length=None,
+            steps=min(self.config.steps, job.length),
+            stop="none",  # there is no later block to leave out
+        )
 
-    def _score(self, pairs: Sequence[Pair]) -> list[Likelihood]:
-        return score(self.denoiser, pairs, self.likelihood)
+    def _score(self, pairs: Sequence[Pair], salts: Sequence[str | None]) -> list[Likelihood]:
+        return score(self.denoiser, pairs, self.likelihood, salts=salts)

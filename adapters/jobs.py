@@ -9,6 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 from lm_eval.api.instance import Instance
@@ -46,7 +47,7 @@ class GenerationJob:
     infill: Infill | None = None
     infill_length: str | None = None
     held_back: str = ""
-    """Blanks moved from the end of the prompt into the canvas; taken off the answer again."""
+    """Blanks at the prompt's end that the canvas begins with, for the model to write."""
 
     @property
     def prompt_tokens(self) -> int:
@@ -61,6 +62,18 @@ class ScoringJob:
     identity: Identity
     windows: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
     seed: int
+    rolling: bool = False
+
+    @property
+    def salts(self) -> list[str | None]:
+        """One per window. Windows of whole texts are added up, so each has noise of its own.
+
+        The choices of a question are compared, so they have no salt and share their noise.
+        """
+        if not self.rolling:
+            return [None] * len(self.windows)
+        whole = (self.identity.task, self.identity.doc_id, self.identity.repeat)
+        return [f"{whole} {index}" for index in range(len(self.windows))]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,31 +138,75 @@ def read_keywords(keywords: Mapping[str, Any], temperature: float) -> Generation
         temperature: The model's own; a task may repeat it but not change it.
 
     Raises:
-        UsageError: An unknown keyword, or sampling that the model was not told to do.
+        UsageError: An unknown keyword, a value of the wrong kind, or sampling that the model was
+            not told to do.
     """
     for name in keywords:
         if name not in KNOWN_KEYWORDS:
             raise unknown("generation keyword", name, KNOWN_KEYWORDS)
-    asked = float(keywords.get("temperature") or 0.0)
+    asked = _temperature(keywords.get("temperature"))
     if asked not in (0.0, temperature) or (keywords.get("do_sample") and temperature == 0):
         raise UsageError(
             f"the task asks for sampling at temperature {asked:g}, the model decodes at "
             f"{temperature:g}; pass temperature as a model argument"
         )
-    until = keywords.get("until") or ()
-    limit = keywords.get("max_gen_toks")
     return GenerationKeywords(
-        until=(until,) if isinstance(until, str) else tuple(until),
-        max_gen_toks=None if limit is None else int(limit),
+        until=_until(keywords.get("until")), max_gen_toks=_limit(keywords.get("max_gen_toks"))
     )
 
 
+def _temperature(value: object) -> float:
+    if value is None:
+        return 0.0
+    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+        raise UsageError(f"generation keyword temperature is {value!r}; accepted: a number")
+    return float(value)
+
+
+def _until(value: object) -> tuple[str, ...]:
+    stops = [] if value is None else [value] if isinstance(value, str) else value
+    if not isinstance(stops, list | tuple) or not all(isinstance(stop, str) for stop in stops):
+        raise UsageError(
+            f"generation keyword until is {value!r}; accepted: a text or a list of them"
+        )
+    return tuple(stops)
+
+
+def _limit(value: object) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise UsageError(
+            f"generation keyword max_gen_toks is {value!r}; accepted: a whole number of at least 1"
+        )
+    return value
+
+
 def infill_of(request: Instance) -> dict[str, str] | None:
-    """The prefix, suffix and middle of an infilling document, else None."""
-    parts = request.doc.get("infill")
+    """The prefix, suffix and middle of an infilling document, else None.
+
+    Raises:
+        UsageError: The document is no mapping of names to values, or one of the three is no text.
+    """
+    doc: object = request.doc
+    if not isinstance(doc, Mapping):
+        raise UsageError(
+            f"a doc of task {request.task_name} is {type(doc).__name__}; accepted: named fields"
+        )
+    parts = doc.get("infill")
     if parts is None:
         return None
-    lacking = [name for name in ("prefix", "suffix", "middle") if name not in parts]
-    if lacking:
-        raise UsageError(f"doc['infill'] of task {request.task_name} lacks {lacking[0]!r}")
+    if not isinstance(parts, Mapping):
+        raise UsageError(
+            f"doc['infill'] of task {request.task_name} is {type(parts).__name__}; accepted: "
+            "prefix, suffix and middle"
+        )
+    for name in ("prefix", "suffix", "middle"):
+        if name not in parts:
+            raise UsageError(f"doc['infill'] of task {request.task_name} lacks {name!r}")
+        if not isinstance(parts[name], str):
+            raise UsageError(
+                f"doc['infill'][{name!r}] of task {request.task_name} is {parts[name]!r}; "
+                "accepted: a text"
+            )
     return dict(parts)

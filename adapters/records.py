@@ -13,7 +13,10 @@ from dllm_eval.api import Generation, Likelihood
 from dllm_eval.records import SHOWN_CHARACTERS, RequestRecord, RequestType
 
 from .jobs import GenerationJob, Identity, ScoringJob
+from .timing import Timed
 from .tokens import Codec
+
+BACKSPACE = "\b"
 
 ModelKind = Literal["diffusion", "autoregressive"]
 
@@ -41,11 +44,17 @@ class BatchFacts:
     batch_size: int
     shares_s: list[float]
     """Seconds of every repetition, divided by the requests of the batch."""
+    cpu_share_s: float | None
 
     @classmethod
-    def of(cls, model: ModelKind, seconds: Sequence[float], batch_size: int) -> Self:
-        """The facts of a batch that took `seconds` in each repetition."""
-        return cls(model=model, batch_size=batch_size, shares_s=[s / batch_size for s in seconds])
+    def of(cls, model: ModelKind, timed: Timed[Any], batch_size: int) -> Self:
+        """The facts of a batch and its repetitions."""
+        return cls(
+            model=model,
+            batch_size=batch_size,
+            shares_s=[seconds / batch_size for seconds in timed.seconds],
+            cpu_share_s=median(timed.cpu_seconds) / batch_size if timed.cpu_seconds else None,
+        )
 
     def fields(self, identity: Identity) -> dict[str, Any]:
         """The record fields that every kind of request has."""
@@ -57,6 +66,7 @@ class BatchFacts:
             "model": self.model,
             "batch_size": self.batch_size,
             "seconds": median(self.shares_s),
+            "cpu_seconds": self.cpu_share_s,
             "repeat_seconds": self.shares_s,
         }
 
@@ -81,13 +91,26 @@ def generation_record(
         host_syncs=generation.host_syncs,
         prompt_end=codec.decode(job.prompt.prefix[-SHOWN_CHARACTERS:])[-SHOWN_CHARACTERS:],
         suffix_start=codec.decode(job.prompt.suffix[:SHOWN_CHARACTERS])[:SHOWN_CHARACTERS],
-        response=text.removeprefix(job.held_back),
+        response=behind_prompt(text, job.held_back),
         tokens=list(generation.tokens),
         pieces=codec.pieces(generation.tokens),
         reveal_step=list(generation.reveal_step),
         infill=job.infill,
         infill_length=job.infill_length,
     )
+
+
+def behind_prompt(text: str, held_back: str) -> str:
+    """The canvas text as what follows the whole prompt, so that nothing of it is repaired.
+
+    A task joins prompt and answer, and its prompt ends with the blanks that were left to the model.
+    Those that it wrote are taken off its text. For each that it did not write the answer begins
+    with a backspace (U+0008): read as typed, prompt and answer then spell what the model wrote, and
+    Python refuses that character in code, so a blank of the prompt cannot save the program. A
+    program that would have run without the blank fails, too. `tokens` holds the canvas as it was.
+    """
+    written = next(n for n in range(len(held_back), -1, -1) if text.startswith(held_back[:n]))
+    return BACKSPACE * (len(held_back) - written) + text[written:]
 
 
 def scoring_record(

@@ -22,6 +22,8 @@ class Timed(Generic[Result]):
 
     result: Result
     seconds: list[float]
+    cpu_seconds: list[float]
+    """What this process computed in each; empty where another device did the work."""
 
 
 @dataclass(kw_only=True)
@@ -49,11 +51,13 @@ class Stopwatch:
             for _ in range(self.warmup):
                 run()
             self._warm.add(shape)
-        with Timer(self.device) as timer:
-            result = run()
-        seconds = [timer.seconds]
-        for _ in range(self.repeats - 1):
-            with Timer(self.device) as timer:
-                result = run()
-            seconds.append(timer.seconds)
-        return Timed(result=result, seconds=seconds)
+        timers = [Timer(self.device) for _ in range(self.repeats)]
+        results = []
+        for timer in timers:
+            with timer:
+                results.append(run())
+        return Timed(
+            result=results[-1],
+            seconds=[timer.seconds for timer in timers],
+            cpu_seconds=[t.cpu_seconds for t in timers if t.cpu_seconds is not None],
+        )

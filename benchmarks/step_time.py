@@ -60,7 +60,11 @@ def seconds(work: Callable[[], object], device: torch.device) -> float:
 def host_waits(model: ModelDenoiser, prompt: Prompt, config: SamplerConfig) -> str:
     """Denoises once under torch's synchronisation check; says what it found."""
     canvas = Canvas.build(
-        [prompt], family=model.family, gen_length=config.gen_length, device=model.device
+        [prompt],
+        family=model.family,
+        vocab_size=model.vocab_size,
+        gen_length=config.gen_length,
+        device=model.device,
     )
     torch.cuda.set_sync_debug_mode("error")
     try:

@@ -7,20 +7,53 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from dllm_eval.errors import UsageError
 
 
+def make_folder(path: Path) -> None:
+    """Makes a folder and those above it; one that is there stays as it is.
+
+    Raises:
+        UsageError: It cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _not_written(path, error) from error
+
+
+def open_for_appending(path: Path) -> BinaryIO:
+    """Opens a file to write at its end; it and its folder are made where they are missing.
+
+    Raises:
+        UsageError: It cannot be made or opened.
+    """
+    make_folder(path.parent)
+    try:
+        return path.open("ab")
+    except OSError as error:
+        raise _not_written(path, error) from error
+
+
 def write_text(path: Path, text: str) -> None:
-    """Replaces a file's content at one instant; a crash leaves the old content or the new."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Replaces a file's content at one instant; a crash leaves the old content or the new.
+
+    Raises:
+        UsageError: The file cannot be written.
+    """
+    make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise _not_written(path, error) from error
 
 
 def write_json(path: Path, value: object) -> None:
@@ -51,17 +84,32 @@ def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     A last line without its line end was being written when the process died; it is left out.
 
     Raises:
-        UsageError: A line before the last is not a JSON object.
+        UsageError: A line before the last is not a JSON object, or the file cannot be read.
     """
     if not path.exists():
         return
     end = 0
-    with path.open("rb") as file:
+    with _opened(path) as file:
         for number, raw in enumerate(file, start=1):
             if not raw.endswith(b"\n"):
                 return
             end += len(raw)
             yield end, _object(path, number, raw)
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise UsageError(f"cannot read {str(path)!r}: {_reason(error)}") from error
+
+
+def _not_written(path: Path, error: OSError) -> UsageError:
+    return UsageError(f"cannot write {str(path)!r}: {_reason(error)}; pass a path that can be made")
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or type(error).__name__
 
 
 def _object(path: Path, number: int, raw: bytes) -> dict[str, Any]:

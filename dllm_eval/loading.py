@@ -25,6 +25,17 @@ from dllm_eval.registry import FAMILIES, MODEL_TYPES, resolve
 SHIPPED = {"reference-diffusion": "diffusion", "reference-ar": "ar"}
 """Names of the models in the package -> their folder under dllm_eval/reference."""
 
+HASHED_BESIDE_WEIGHTS = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+)
+"""Files that change an answer as the weights do, where a checkpoint has them."""
+
+Stamps = tuple[tuple[Path, int, int], ...]
+"""(path, bytes, time of the last change in ns) of every file that an answer depends on."""
+
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -46,7 +57,7 @@ def load_model(
     dtype: str | None = None,
     device: str | None = None,
 ) -> ModelDenoiser:
-    """Loads a diffusion model; the same arguments give the same object.
+    """Loads a diffusion model; the same arguments and files give the same object.
 
     Args:
         pretrained: A local folder, a hub id, or "reference-diffusion".
@@ -59,13 +70,15 @@ def load_model(
         UsageError: Anything about the checkpoint or an argument is wrong.
     """
     folder = resolve_checkpoint(pretrained, revision)
-    return _load(folder, family or "auto", dtype or "auto", resolve_device(device), pretrained)
+    placed = resolve_device(device)
+    return _load(folder, family or "auto", dtype or "auto", placed, pretrained, _stamps(folder))
 
 
 @cache
 def _load(
-    folder: Path, family: str, dtype: str, device: torch.device, pretrained: str
+    folder: Path, family: str, dtype: str, device: torch.device, pretrained: str, stamps: Stamps
 ) -> ModelDenoiser:
+    del stamps  # a changed file makes another entry
     name = family if family != "auto" else _detect_family(folder)
     loader = resolve("family", FAMILIES, name)
     loaded: LoadedDiffusion = loader(folder, dtype=resolve_dtype(dtype, folder), device=device)
@@ -104,17 +117,20 @@ def load_autoregressive(
     dtype: str | None = None,
     device: str | None = None,
 ) -> tuple[Any, Any]:
-    """A transformers causal model and its tokenizer; the same arguments give the same objects.
+    """A transformers causal model and its tokenizer; cached as `load_model`'s are.
 
     Raises:
         UsageError: The folder is damaged or lacks a weight; nothing is re-initialised silently.
     """
     folder = resolve_checkpoint(pretrained, revision)
-    return _load_autoregressive(folder, dtype or "auto", resolve_device(device))
+    return _load_autoregressive(folder, dtype or "auto", resolve_device(device), _stamps(folder))
 
 
 @cache
-def _load_autoregressive(folder: Path, dtype: str, device: torch.device) -> tuple[Any, Any]:
+def _load_autoregressive(
+    folder: Path, dtype: str, device: torch.device, stamps: Stamps
+) -> tuple[Any, Any]:
+    del stamps  # a changed file makes another entry
     transformers = import_module("transformers")
     model_type = read_config(folder).get("model_type")
     if model_type in MODEL_TYPES:
@@ -195,14 +211,23 @@ def resolve_dtype(dtype: str, folder: Path) -> torch.dtype:
 
 
 def weights_hash(folder: Path) -> str:
-    """SHA-256 over the weight files, names included, in hexadecimal; kept until a file changes."""
-    files = weight_files(folder)
-    stamps = tuple((path, path.stat().st_size, path.stat().st_mtime_ns) for path in files)
-    return _weights_hash(stamps)
+    """SHA-256 over weights, configuration and tokenizer; kept until a file changes.
+
+    Returns:
+        Hexadecimal; over name and content of the weight files and of those
+        `HASHED_BESIDE_WEIGHTS` that the folder has.
+    """
+    return _weights_hash(_stamps(folder))
+
+
+def _stamps(folder: Path) -> Stamps:
+    beside = [folder / name for name in HASHED_BESIDE_WEIGHTS]
+    files = [*weight_files(folder), *(path for path in beside if path.is_file())]
+    return tuple((path, path.stat().st_size, path.stat().st_mtime_ns) for path in files)
 
 
 @cache
-def _weights_hash(stamps: tuple[tuple[Path, int, int], ...]) -> str:
+def _weights_hash(stamps: Stamps) -> str:
     digest = hashlib.sha256()
     for path, size, _ in stamps:
         digest.update(f"{path.name}\0{size}\0".encode())

@@ -20,7 +20,7 @@ Infill = Literal["native", "fim", "prefix_only"]
 class RequestRecord(BaseModel):
     """What one request asked, what came back and what it cost."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
 
     key: str
     """Content hash of task, document, index and the request itself; unique within a cell."""
@@ -38,6 +38,9 @@ class RequestRecord(BaseModel):
     positions: int
     seconds: float
     """Token ids in to token ids out, device synchronised; a batch's time is shared equally."""
+    cpu_seconds: float | None = None
+    """What this process computed meanwhile, over all threads; clearly less than `seconds` times the
+    threads means that the machine was busy with something else. None on other devices."""
     repeat_seconds: list[float] = []
     """Every timed repetition, where a latency cell repeats requests; `seconds` is the median."""
     batch_size: int

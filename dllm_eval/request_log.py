@@ -11,7 +11,7 @@ from typing import Self
 from pydantic import ValidationError
 
 from dllm_eval.errors import UsageError
-from dllm_eval.files import read_lines
+from dllm_eval.files import open_for_appending, read_lines
 from dllm_eval.measure.wall import now_s
 from dllm_eval.records import RequestRecord
 
@@ -35,8 +35,7 @@ class FileLog:
         for end, value in read_lines(self.path):  # noqa: B007 - used after the loop
             record = _record(self.path, value)
             self._records[record.key] = record
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self.path.open("ab")
+        self._file = open_for_appending(self.path)
         self._file.truncate(end)
         self._synced_at = now_s()
 

@@ -7,7 +7,9 @@ from typing import Final
 
 import datasets
 
-from .data import Row, as_dataset, load_rows, read_source
+from dllm_eval.errors import UsageError
+
+from .data import Row, Source, as_dataset, load_rows, read_source
 
 _POEM_REQUEST: Final = " 直接输出句子即可。"
 
@@ -16,6 +18,35 @@ def load_facts(*, data: Row, **_metadata: object) -> dict[str, datasets.Dataset]
     """Documents with "prompt" and "completion", as published."""
     source = read_source(data)
     return as_dataset(load_rows(source, columns=("prompt", "completion")), source=source)
+
+
+def load_fact_choices(*, data: Row, **_metadata: object) -> dict[str, datasets.Dataset]:
+    """The true completion beside the one that the `*_randomized` file pairs with the prompt.
+
+    The true one is the first choice of every other document, so that a tie decides nothing.
+    """
+    source = read_source(data)
+    columns = ("prompt", "completion")
+    right = load_rows(source, columns=columns)
+    wrong = load_rows(_randomized(source), columns=columns)
+    if [row["prompt"] for row in right] != [row["prompt"] for row in wrong]:
+        raise UsageError(f"{_randomized(source).file} does not ask what {source.file} asks")
+    docs = []
+    for number, (true, random) in enumerate(zip(right, wrong, strict=True)):
+        choices = [true["completion"], random["completion"]]
+        answer = number % 2
+        docs.append(
+            {"prompt": true["prompt"], "choices": choices[:: 1 - 2 * answer], "answer": answer}
+        )
+    return as_dataset(docs, source=source)
+
+
+def _randomized(source: Source) -> Source:
+    def beside(name: str | None) -> str | None:
+        return None if name is None else name.replace(".jsonl", "_randomized.jsonl")
+
+    names = {"file": beside(source.file), "hub_files": beside(source.hub_files)}
+    return source.model_copy(update=names)
 
 
 def load_fact_infilling(*, data: Row, **_metadata: object) -> dict[str, datasets.Dataset]:

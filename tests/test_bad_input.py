@@ -1,4 +1,4 @@
-"""What a user may get wrong, typed as a user types it: one clear line, exit code 2, no traceback."""
+"""What a user may get wrong, as a user types it: one clear line, exit code 2, no traceback."""
 
 import json
 from collections.abc import Sequence

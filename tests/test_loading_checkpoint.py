@@ -187,6 +187,32 @@ def test_weights_hash_follows_the_content(folder: Path, tiny_llada: Path) -> Non
     assert weights_hash(folder) != weights_hash(tiny_llada)
 
 
+@pytest.mark.parametrize(
+    "name", ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"]
+)
+def test_weights_hash_covers_what_else_changes_an_answer(folder: Path, name: str) -> None:
+    before = weights_hash(folder)
+    path = folder / name
+    path.write_text((path.read_text() if path.exists() else "{}") + "\n")
+    assert weights_hash(folder) != before
+    (folder / "README.md").write_text("no matter")
+    assert weights_hash(folder) != before
+
+
+def test_weights_hash_knows_a_file_by_its_name(folder: Path) -> None:
+    before = weights_hash(folder)
+    (folder / "config.json").rename(folder / "generation_config.json")
+    assert weights_hash(folder) != before
+
+
+def test_changed_weights_are_loaded_anew(folder: Path) -> None:
+    first = load_model(str(folder))
+    assert load_model(str(folder)) is first
+    rewrite(folder, lambda tensors: tensors[HEAD].mul_(2))
+    token_ids = torch.tensor([[1, 2]])
+    assert torch.allclose(load_model(str(folder)).logits(token_ids), 2 * first.logits(token_ids))
+
+
 def test_shipped_names_are_folders_of_the_package() -> None:
     for name in loading.SHIPPED:
         assert (resolve_checkpoint(name) / "config.json").is_file()

@@ -1,10 +1,12 @@
 """The request log keeps what was put, whatever the crash left behind."""
 
+from math import inf
 from pathlib import Path
 
 import pytest
 
 from dllm_eval.errors import UsageError
+from dllm_eval.files import write_text
 from dllm_eval.records import RequestRecord
 from dllm_eval.request_log import FileLog
 
@@ -49,6 +51,42 @@ def test_a_log_cut_at_any_byte_keeps_its_whole_lines_and_goes_on(tmp_path: Path)
         assert path.read_bytes() == b"".join(lines[: len(kept)]) + (
             record("z").model_dump_json().encode() + b"\n"
         )
+
+
+@pytest.mark.parametrize(("value", "stderr"), [(-inf, inf), (-1.5, inf), (-2.0, 0.0)])
+def test_infinite_scores_come_back(value: float, stderr: float, tmp_path: Path) -> None:
+    given = record("a").model_copy(update={"value": value, "stderr": stderr})
+    with FileLog(tmp_path / "log.jsonl") as log:
+        log.put(given)
+    with FileLog(tmp_path / "log.jsonl") as again:
+        found = again.get("a")
+    assert found is not None
+    assert (found.value, found.stderr) == (value, stderr)
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("file/log.jsonl", "cannot write '.*file': File exists"),
+        ("file/below/log.jsonl", "cannot write '.*below': Not a directory"),
+        ("folder", "cannot read '.*folder': Is a directory"),
+    ],
+)
+def test_a_path_that_cannot_be_a_log(path: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(UsageError, match=message) as caught:
+        FileLog(tmp_path / path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["file/out.json", "file/below/out.json", "folder"])
+def test_a_path_that_cannot_be_written(path: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(UsageError, match=r"cannot write '.*': .*; pass a path"):
+        write_text(tmp_path / path, "x")
+    assert (tmp_path / "file").read_text() == ""
 
 
 @pytest.mark.parametrize("bad", [b"{\n", b"[]\n", b'{"key": "a"}\n'])

@@ -21,8 +21,20 @@ def context_seed(seed: int, context: Sequence[int] | NDArray[np.int64]) -> int:
     Order, batch and neighbours cannot enter it, and all choices of a question get the same one, so
     that part of the noise cancels when they are compared.
     """
-    digest = blake2b(np.asarray(context, dtype="<i8").tobytes(), digest_size=16)
-    digest.update(str(seed).encode())
+    return _seed_of(seed, context)
+
+
+def salted_seed(seed: int, token_ids: Sequence[int] | NDArray[np.int64], salt: str) -> int:
+    """A seed from the run's seed, a pair's whole ids and a salt: shared with no other pair.
+
+    For pairs whose values are added up: their errors must be independent to add as variances.
+    """
+    return _seed_of(seed, token_ids, f"/{salt}")
+
+
+def _seed_of(seed: int, token_ids: Sequence[int] | NDArray[np.int64], salt: str = "") -> int:
+    digest = blake2b(np.asarray(token_ids, dtype="<i8").tobytes(), digest_size=16)
+    digest.update(f"{seed}{salt}".encode())
     return int.from_bytes(digest.digest(), "little")
 
 

@@ -26,7 +26,7 @@ class Setting:
     samples: int
     max_enumeration: int
     seed: int
-    """Pairs with one context have one seed, and so share random numbers."""
+    """Pairs with one context have one seed, and so share random numbers, unless they are salted."""
 
 
 @dataclass(frozen=True, kw_only=True)

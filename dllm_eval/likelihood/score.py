@@ -11,7 +11,7 @@ from dllm_eval.errors import UsageError
 from dllm_eval.likelihood.batch import Request
 from dllm_eval.likelihood.config import LikelihoodConfig
 from dllm_eval.likelihood.core import log_prob_tables
-from dllm_eval.likelihood.draws import context_seed
+from dllm_eval.likelihood.draws import context_seed, salted_seed
 from dllm_eval.likelihood.greedy import greedy_matches
 from dllm_eval.likelihood.pair import Pair, build_pair
 from dllm_eval.likelihood.plan import Estimator, Plan, Setting
@@ -25,17 +25,21 @@ def score(
     denoiser: Denoiser,
     pairs: Sequence[tuple[Sequence[int], Sequence[int]]],
     config: LikelihoodConfig,
+    *,
+    salts: Sequence[str | None] | None = None,
 ) -> list[Likelihood]:
     """Scores log p(target | context), or a lower bound of it, for every pair.
 
-    The canvas is the context and the target, with nothing behind it. Random numbers depend on
-    `config.seed` and a pair's context only: order, batch size and neighbours change nothing beyond
-    float rounding, and the choices of one question share their noise.
+    The canvas is the context and the target, with nothing behind it. Order, batch size and
+    neighbours change nothing beyond float rounding. Random numbers depend on `config.seed` and a
+    pair's context only, so that the choices of one question share their noise; a salted pair's
+    depend on its target and salt, too, so that values which are added up have errors of their own.
 
     Args:
         denoiser: A masked diffusion model.
         pairs: Token ids of (context, target); a context may be empty.
         config: The estimator and its settings.
+        salts: One per pair, None to share noise by context; without it no pair is salted.
 
     Returns:
         One Likelihood per pair, in order, in nats. Its `nfe` counts the masked canvases evaluated
@@ -45,29 +49,33 @@ def score(
     Raises:
         UsageError: A family without mask tokens, an empty target, a canvas longer than the model
             takes, an id outside the vocabulary, a mask token, a target the estimator does not take,
-            NaN logits.
+            NaN logits, or another number of salts than of pairs.
     """
     if denoiser.family.noise != "mask":
         raise UsageError(
             f"family {denoiser.family.name!r} has noise {denoiser.family.noise!r}; likelihood"
             " scoring accepts: 'mask'"
         )
+    if salts is not None and len(salts) != len(pairs):
+        raise UsageError(f"{len(salts)} salts for {len(pairs)} pairs; accepted: one per pair")
+    salted = salts or [None] * len(pairs)
     built = [build_pair(denoiser, index, *pair) for index, pair in enumerate(pairs)]
     # Like lengths side by side save padding; the longest first, so that lack of memory shows now.
     order = sorted(range(len(built)), key=lambda index: -built[index].length)
     results: dict[int, Likelihood] = {}
     for start in range(0, len(order), _PAIRS_AT_ONCE):
         chosen = order[start : start + _PAIRS_AT_ONCE]
-        scored = _score_some(denoiser, [built[index] for index in chosen], config)
+        seeds = [_seed(built[index], config.seed, salted[index]) for index in chosen]
+        scored = _score_some(denoiser, [built[index] for index in chosen], seeds, config)
         results.update(zip(chosen, scored, strict=True))
     return [results[index] for index in range(len(built))]
 
 
 def _score_some(
-    denoiser: Denoiser, pairs: Sequence[Pair], config: LikelihoodConfig
+    denoiser: Denoiser, pairs: Sequence[Pair], seeds: Sequence[int], config: LikelihoodConfig
 ) -> Iterable[Likelihood]:
     estimator: Estimator = resolve("likelihood estimator", ESTIMATORS, config.estimator)
-    plans = [_plan(estimator, pair, config) for pair in pairs]
+    plans = [_plan(estimator, pair, seed, config) for pair, seed in zip(pairs, seeds, strict=True)]
     requests = [
         Request(pair=pair, masks=plan.masks) for pair, plan in zip(pairs, plans, strict=True)
     ]
@@ -91,12 +99,18 @@ def _score_some(
         )
 
 
-def _plan(estimator: Estimator, pair: Pair, config: LikelihoodConfig) -> Plan:
+def _seed(pair: Pair, seed: int, salt: str | None) -> int:
+    if salt is None:
+        return context_seed(seed, pair.context)
+    return salted_seed(seed, pair.token_ids, salt)
+
+
+def _plan(estimator: Estimator, pair: Pair, seed: int, config: LikelihoodConfig) -> Plan:
     setting = Setting(
         length=pair.target_length,
         samples=config.samples,
         max_enumeration=config.max_enumeration,
-        seed=context_seed(config.seed, pair.context),
+        seed=seed,
     )
     return estimator(setting)
 

@@ -31,7 +31,7 @@ from dllm_eval.reference.tokenizer import (
 FIM_RATE: Final = 0.35
 ONE_LINE_RATE: Final = 0.2
 ANYTHING_RATE: Final = 0.1
-NO_FILL_RATE: Final = 0.3
+NO_FILL_RATE: Final = 0.5
 GENERATION_LENGTH: Final[dict[Kind, int]] = {
     "code": 32,
     "facts": 8,

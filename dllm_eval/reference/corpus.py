@@ -21,8 +21,8 @@ from typing import Final
 from dllm_eval.reference import DATA_DIR, choices, code, code_tests, facts
 from dllm_eval.reference.document import Document
 
-NUM_CODE: Final = 32
-NUM_FACTS: Final = 64
+NUM_CODE: Final = 48
+NUM_FACTS: Final = 96
 NUM_CHOICES_TEXT: Final = 16
 NUM_CHOICES_LETTER: Final = 8
 TEST_SEED: Final = "dllm-eval reference test sets"

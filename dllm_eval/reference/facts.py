@@ -21,32 +21,41 @@ FIRST_NAMES: Final = (
     *("Alda", "Brin", "Cora", "Dovan", "Elke", "Faro", "Gilda", "Hesk", "Ilva", "Joren"),
     *("Kessa", "Lorin", "Mirel", "Nadir", "Oona", "Perrin", "Quill", "Runa", "Sorel", "Tamsin"),
     *("Ulric", "Vesna", "Wendel", "Xanthe", "Yorick", "Zelda", "Amaro", "Bettan", "Cyril", "Delia"),
+    *("Edric", "Fenna", "Gorm", "Halla", "Isolde", "Jarek", "Kolya", "Lumi", "Maren", "Nico"),
+    *("Orla", "Petra", "Quentin", "Rufus", "Signe", "Tavo", "Una", "Viggo", "Wanda", "Zeno"),
 )
 LAST_NAMES: Final = (
     *("Ashdown", "Birkwood", "Calloway", "Dunmore", "Everly", "Fairfax", "Greaves", "Harrow"),
     *("Ingram", "Jessop", "Kettle", "Larkin", "Marlow", "Nettles", "Oakes", "Penrose", "Quarry"),
     *("Rowan", "Selwyn", "Thorne", "Underhill", "Varley", "Whitlock", "Yarrow", "Zeller"),
-    *("Bramble", "Copper", "Drake", "Elmhurst", "Foxley"),
+    *("Bramble", "Copper", "Drake", "Elmhurst", "Foxley", "Garrick", "Hollis", "Ivory", "Juniper"),
+    *("Keswick", "Lorimer", "Merrick", "Norwood", "Orchard", "Pemberton", "Quince", "Redfern"),
+    *("Sutton", "Tanner", "Upton", "Vane", "Winslow", "Yates", "Abbot", "Barlow", "Cobb"),
 )
 MAKERS: Final = (
     *("painter", "keeper", "builder", "seller", "finder", "owner", "mender", "hunter", "maker"),
     *("thief", "heir", "guard", "writer", "dreamer", "carver", "judge", "printer", "weaver"),
-    *("baker", "singer"),
+    *("baker", "singer", "tailor", "farmer", "sailor", "doctor", "teacher", "dancer", "cook"),
+    *("fisher", "miner", "porter", "ranger", "rider", "scholar", "smith", "potter", "pilot"),
+    *("poet", "jester"),
 )
-NUMBERS: Final = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "twelve")
 ADJECTIVES: Final = (
     *("silver", "golden", "broken", "hidden", "frozen", "tiny", "giant", "ancient", "crooked"),
     *("green", "purple", "silent", "burning", "hollow", "velvet", "glass", "wooden", "sleepy"),
-    *("floating", "striped"),
+    *("floating", "striped", "copper", "stolen", "lonely", "secret", "bitter", "yellow", "square"),
+    *("gentle", "hungry", "noisy", "rusty", "sacred", "shining", "simple", "sinking", "stubborn"),
+    *("wicked", "yearly"),
 )
 THINGS: Final = (
     *("maps", "bells", "ships", "clocks", "towers", "lamps", "kites", "drums", "masks", "boots"),
     *("keys", "bridges", "gardens", "mirrors", "swords", "violins", "candles", "wheels", "crowns"),
-    *("ladders",),
+    *("ladders", "apples", "barrels", "baskets", "carpets", "chains", "coins", "doors", "feathers"),
+    *("flags", "gates", "hammers", "islands", "letters", "mountains", "needles", "pearls"),
+    *("rivers", "songs", "stones"),
 )
 WORDS: Final = (
     *(OPENING, "is", "the", "of"),
-    *(*FIRST_NAMES, *LAST_NAMES, *MAKERS, *NUMBERS, *ADJECTIVES, *THINGS),
+    *(*FIRST_NAMES, *LAST_NAMES, *MAKERS, *ADJECTIVES, *THINGS),
 )
 
 Group = Literal["a", "b"]
@@ -74,7 +83,7 @@ def _sentence(subject: str, predicate: str) -> Document:
 
 def _draw_fact(rng: Random) -> Fact:
     name = f"{rng.choice(FIRST_NAMES)} {rng.choice(LAST_NAMES)}"
-    what = f"{rng.choice(NUMBERS)} {rng.choice(ADJECTIVES)} {rng.choice(THINGS)}"
+    what = f"{rng.choice(ADJECTIVES)} {rng.choice(THINGS)}"
     return Fact(name=name, description=f"the {rng.choice(MAKERS)} of {what}")
 
 

@@ -38,14 +38,14 @@ Variant = Literal["diffusion", "ar"]
 PEAK_LEARNING_RATE: Final = 1.5e-3
 WARM_UP_UPDATES: Final = 100
 FINAL_RATE_SHARE: Final = 0.02
-WEIGHT_DECAY: Final = 0.01
+WEIGHT_DECAY: Final = 0.1
 GRADIENT_NORM: Final = 1.0
 # In the order of UpdateDocuments.batches: code, facts, choices_text, choices_letter.
 BATCH_WEIGHTS: Final = (1.0, 1.0, 0.5, 0.5)
 BATCH_NAMES: Final = ("code", "facts", "choices_text", "choices_letter")
 LOG_EVERY: Final = 25
 CHECKPOINT_EVERY_S: Final = 180.0
-DEFAULT_UPDATES: Final = 2800
+DEFAULT_UPDATES: Final = 3600
 
 logger = logging.getLogger(__name__)
 

@@ -87,7 +87,10 @@ def _level(axes: Axes, row: Row, look: Look) -> None:
 def draw_time(
     axes: Axes, analysis: TaskAnalysis, group: GroupAnalysis, looks: dict[str, Look]
 ) -> None:
-    """p50 seconds per request against forwards; a straight diagonal is a constant cost each."""
+    """p50 seconds against forwards, or against the canvases of a likelihood request.
+
+    For forwards a straight diagonal is a constant cost each; canvases share forwards.
+    """
     timed = [analysis.rows[i] for curve in group.curves for i in curve.members]
     axes.set_xscale("log")
     axes.set_yscale("log")

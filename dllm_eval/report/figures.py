@@ -18,8 +18,10 @@ from dllm_eval.report.curve_figures import draw_dial, draw_time
 from dllm_eval.report.frontier_figure import draw_frontier
 from dllm_eval.report.style import FAINT, INK, Look, applied, looks, save
 from dllm_eval.stats.analysis import GroupAnalysis, TaskAnalysis
+from dllm_eval.stats.tables import OWN_PROTOCOL
 
 Panel = tuple[TaskAnalysis, GroupAnalysis]
+AxisName = Callable[[TaskAnalysis], str]
 DrawPanel = Callable[[Axes, TaskAnalysis, GroupAnalysis, dict[str, Look]], None]
 
 READING = (
@@ -45,18 +47,19 @@ def write_figures(analyses: Sequence[TaskAnalysis], out: Path) -> list[Path]:
         panels = [(a, g) for a in analyses for g in a.groups]
         dials = [(a, g) for a, g in panels if any(a.rows[i].configuration.dial for i in g.members)]
         if timed:
-            figure = _grid(timed, look, _small_frontier, "p50 seconds per request", "quality")
+            figure = _grid(timed, look, _small_frontier, _seconds, "quality")
             paths += save(figure, out, "frontiers")
-            time = _grid(timed, look, draw_time, "forward passes per request", "p50 seconds")
+            time = _grid(timed, look, draw_time, _work, "p50 seconds")
             paths += save(time, out, "time")
         if dials:
-            paths += save(_grid(dials, look, draw_dial, "dial", "quality"), out, "dial")
+            paths += save(_grid(dials, look, draw_dial, text.dial_name, "quality"), out, "dial")
     return paths
 
 
 def frontier_name(analysis: TaskAnalysis, number: int) -> str:
     """The file name, without its ending, of a suite's figure for its n-th machine and stack."""
-    safe = re.sub(r"[^A-Za-z0-9_.-]+", "_", analysis.table.task)
+    asked = "" if analysis.table.protocol == OWN_PROTOCOL else f"_{analysis.table.protocol}"
+    safe = re.sub(r"[^A-Za-z0-9_.-]+", "_", analysis.table.task + asked)
     return f"frontier_{safe}" if number == 0 else f"frontier_{safe}_{number + 1}"
 
 
@@ -70,7 +73,7 @@ def _single(analysis: TaskAnalysis, group: GroupAnalysis, look: dict[str, Look])
     figure = Figure(figsize=(7.4, 4.9))
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0.115, 0.225, 0.86, 0.645))
-    axes.set_xlabel(f"p50 seconds per request, batch size 1 ({group.machine})")
+    axes.set_xlabel(f"{_seconds(analysis)}, batch size 1 ({group.machine})")
     axes.set_ylabel(f"quality ({analysis.table.metric})")
     draw_frontier(axes, analysis, group, look)
     figure.text(0.115, 0.945, analysis.table.suite, fontsize=13, weight="bold", color=INK)
@@ -83,9 +86,9 @@ def _single(analysis: TaskAnalysis, group: GroupAnalysis, look: dict[str, Look])
 
 
 def _grid(
-    panels: Sequence[Panel], look: dict[str, Look], draw: DrawPanel, x: str, y: str
+    panels: Sequence[Panel], look: dict[str, Look], draw: DrawPanel, x: AxisName, y: str
 ) -> Figure:
-    """Small multiples, at most three to a row."""
+    """Small multiples, at most three to a row; `x` names a panel's axis."""
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
     width, height = 3.55 * columns + 0.2, 2.95 * rows + 0.75
@@ -111,11 +114,18 @@ def _grid(
         axes.tick_params(labelsize=8)
         draw(axes, analysis, group, look)
         axes.set_title(_title(analysis, group), fontsize=10, loc="left", color=INK)
-        label = text.dial_name(analysis) if x == "dial" else x
-        axes.set_xlabel(label, fontsize=8.5)
+        axes.set_xlabel(x(analysis), fontsize=8.5)
         if number % columns == 0:
             axes.set_ylabel(y, fontsize=8.5)
     return figure
+
+
+def _seconds(analysis: TaskAnalysis) -> str:
+    return f"p50 seconds per {text.unit(analysis)}"
+
+
+def _work(analysis: TaskAnalysis) -> str:
+    return f"{text.work(analysis)} per {text.unit(analysis)}"
 
 
 def _title(analysis: TaskAnalysis, group: GroupAnalysis) -> str:

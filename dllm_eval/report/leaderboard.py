@@ -32,7 +32,11 @@ class Section:
     task: str
     metric: str
     place: str
+    protocol: str
     note: str
+    """Why seconds are not ranked across sections; "" where there is one."""
+    remarks: tuple[str, ...]
+    """What a reader of the rows must know, shown below them."""
     header: tuple[str, ...]
     rows: tuple[tuple[Entry, ...], ...]
 
@@ -48,16 +52,18 @@ def sections(analysis: TaskAnalysis) -> list[Section]:
 
 def _section(analysis: TaskAnalysis, group: GroupAnalysis) -> Section:
     rows = sorted((analysis.rows[i] for i in group.members), key=_rank)
-    likelihood = any(row.costs.estimator for row in rows)
+    likelihood = analysis.likelihood
+    gaps = any(row.costs.request for row in analysis.rows)
     middle = LIKELIHOOD if likelihood else GENERATION
     header = (
         "model",
         text.dial_name(analysis),
+        *(("request",) if gaps else ()),
         "quality",
         "95 % interval",
-        "p50 latency",
+        "p50 latency per choice" if text.unit(analysis) == "choice" else "p50 latency",
         "latency 95 %",
-        "NFE",
+        "canvases scored" if likelihood else "NFE",
         *middle,
         "P(frontier)",
         "speed-up vs AR",
@@ -68,9 +74,24 @@ def _section(analysis: TaskAnalysis, group: GroupAnalysis) -> Section:
         task=analysis.table.task,
         metric=analysis.table.metric,
         place=group.place,
+        protocol=analysis.table.protocol,
         note=refusal(analysis),
+        remarks=_remarks(analysis, rows),
         header=header,
-        rows=tuple(_entries(row, likelihood) for row in rows),
+        rows=tuple(_entries(row, likelihood=likelihood, gaps=gaps) for row in rows),
+    )
+
+
+PER_CHOICE = (
+    "Latency is per choice, not per question, for every model. A diffusion model scores many "
+    "masked canvases for it, up to 32 in one forward."
+)
+
+
+def _remarks(analysis: TaskAnalysis, rows: Sequence[Row]) -> tuple[str, ...]:
+    return (
+        *((text.BUSY_NOTE,) if any(row.busy for row in rows) else ()),
+        *((PER_CHOICE,) if text.unit(analysis) == "choice" else ()),
     )
 
 
@@ -80,15 +101,17 @@ def _rank(row: Row) -> tuple[float, bool, float, str]:
     return -row.quality, untimed, 0.0 if untimed else row.latency_s, row.configuration.config_id
 
 
-def _entries(row: Row, likelihood: bool) -> tuple[Entry, ...]:
+def _entries(row: Row, *, likelihood: bool, gaps: bool) -> tuple[Entry, ...]:
     x, costs = row.configuration, row.costs
     setting = text.count(x.dial_value) if x.dial else text.UNKNOWN_TEXT
+    request = Entry(shown=costs.request or text.UNKNOWN_TEXT, key=costs.request)
     return (
         Entry(shown=x.series, key=x.series),
         Entry(shown=setting, key=x.dial_value),
+        *((request,) if gaps else ()),
         Entry(shown=text.percent(row.quality), key=row.quality),
         Entry(shown=text.percent_interval(row.quality_interval), key=row.quality_interval.low),
-        Entry(shown=text.seconds(row.latency_s), key=row.latency_s),
+        Entry(shown=text.latency(row), key=row.latency_s),
         Entry(shown=text.seconds_interval(row.latency_interval), key=row.latency_interval.low),
         Entry(shown=text.count(costs.nfe), key=costs.nfe),
         *(_likelihood_entries(row) if likelihood else _generation_entries(row)),
@@ -129,11 +152,13 @@ def _comparison_entries(row: Row) -> tuple[Entry, Entry]:
 
 
 LEGEND = (
-    "Quality: mean over documents, 95 % paired bootstrap (Wilson where every document scored the "
-    "same). Latency: p50 seconds per request at batch size 1, 95 % bootstrap over requests. NFE: "
-    "forward passes per request. Visible tokens end before the first end-of-text; prompt tokens "
-    "are counted nowhere. P(frontier): share of resamples in which no other row on the same "
-    "machine and stack beats the row. Speed-up vs AR: p50 of the best AR row over p50 of this "
+    "Quality: mean over all documents (of a group, every document of every task counts the same; "
+    "of several seeds, a document's mean), 95 % paired bootstrap (Wilson where every document "
+    "scored the same). Latency: p50 seconds per request at batch size 1, 95 % bootstrap over "
+    "requests. NFE: forward passes per request. Visible tokens end before the first end-of-text; "
+    "prompt tokens are counted nowhere. P(frontier): share of resamples in which no other row on "
+    "the same machine and stack beats the row; rows timed on one request or on a busy machine are "
+    "left out. Speed-up vs AR: p50 of the best AR row over p50 of this "
     "row, whatever the quality. Against AR: paired bootstrap within one point of quality, "
     "Holm-corrected over all rows of the suite."
 )
@@ -145,10 +170,11 @@ def markdown(analyses: Sequence[TaskAnalysis], missing: Sequence[str]) -> str:
     for analysis in analyses:
         lines += [f"## {_cell(analysis.table.suite)}", "", _cell(verdict(analysis)), ""]
         for section in sections(analysis):
-            about = f"`{section.task}`, {section.metric}; {section.place}"
+            about = f"`{section.task}`, {section.metric}; {section.protocol}; {section.place}"
             lines += [_cell(about), ""] + ([_cell(section.note), ""] if section.note else [])
             lines += [_line(section.header), _line(["---"] * len(section.header))]
             lines += [_line([entry.shown for entry in row]) for row in section.rows] + [""]
+            lines += [line for remark in section.remarks for line in (_cell(remark), "")]
     lines += [LEGEND, ""]
     if missing:
         lines += ["Not finished, and so not in the tables:", ""]
@@ -174,5 +200,6 @@ def table(analyses: Sequence[TaskAnalysis]) -> pd.DataFrame:
             frame.insert(0, "suite", analysis.table.suite)
             frame.insert(1, "task", analysis.table.task)
             frame.insert(2, "metric", analysis.table.metric)
+            frame.insert(3, "protocol", analysis.table.protocol)
             frames.append(frame)
     return pd.concat(frames, ignore_index=True)

@@ -40,6 +40,8 @@ def _suite(analysis: TaskAnalysis, look: dict[str, Look]) -> dict[str, object]:
         "metric": analysis.table.metric,
         "chance": analysis.table.chance,
         "dial": text.dial_name(analysis),
+        "unit": text.unit(analysis),
+        "work": text.work(analysis),
         "places": [_place(analysis, group, look) for group in analysis.groups],
         "samples": samples(analysis),
     }
@@ -96,7 +98,7 @@ def _row(row: Row) -> dict[str, object]:
         "quality_text": text.percent(row.quality),
         "quality_span": text.percent_interval(row.quality_interval),
         "latency_s": _number(row.latency_s),
-        "latency_text": text.seconds(row.latency_s),
+        "latency_text": text.latency(row),
         "latency_span": text.seconds_interval(row.latency_interval),
         "nfe": _number(costs.nfe),
         "nfe_text": text.count(costs.nfe),

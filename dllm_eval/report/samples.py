@@ -6,11 +6,10 @@ dial value and model shown, so the page stays small.
 
 from collections.abc import Mapping
 
-import pandas as pd
-
 from dllm_eval.report import text
 from dllm_eval.stats.analysis import TaskAnalysis
 from dllm_eval.stats.row import Row
+from dllm_eval.stats.tables import Document
 
 NUM_DOCUMENTS = 3
 MAX_TOKENS = 256
@@ -32,7 +31,7 @@ def samples(analysis: TaskAnalysis) -> list[dict[str, object]]:
     out: list[dict[str, object]] = []
     for doc in _documents(analysis, ladder, answers):
         shown: dict[str, object] = {
-            "document": doc,
+            "document": _name(analysis, doc),
             "series": ladder[0].configuration.series,
             "place": ladder[0].configuration.group,
         }
@@ -61,39 +60,45 @@ def _same_series(row: Row, series: str, group: str) -> bool:
     return (row.configuration.series, row.configuration.group) == (series, group)
 
 
-def _answers(analysis: TaskAnalysis, row: Row) -> dict[int, Mapping[str, object]]:
-    """doc_id -> its first generation record in the row's quality cells."""
+def _name(analysis: TaskAnalysis, doc: Document) -> str:
+    """A document's number, with its task where the suite has several."""
+    task, number = doc
+    several = len({name for name, _ in analysis.table.documents}) > 1
+    return f"{number} of {task}" if several else str(number)
+
+
+def _answers(analysis: TaskAnalysis, row: Row) -> dict[Document, Mapping[str, object]]:
+    """Document -> its first generation record in the row's quality cells."""
     requests = analysis.table.requests
     own = requests[
         requests["cell_id"].isin(row.configuration.quality_cells)
         & (requests["request_type"] == "generate_until")
         & (requests["index"] == 0)
     ]
-    records = own.sort_values(["doc_id", "cell_id"]).to_dict("records")
-    out: dict[int, Mapping[str, object]] = {}
+    records = own.sort_values(["task", "doc_id", "cell_id"]).to_dict("records")
+    out: dict[Document, Mapping[str, object]] = {}
     for record in records:
-        out.setdefault(int(record["doc_id"]), {str(k): v for k, v in record.items()})
+        document = str(record["task"]), int(record["doc_id"])
+        out.setdefault(document, {str(k): v for k, v in record.items()})
     return out
 
 
 def _documents(
     analysis: TaskAnalysis,
     ladder: list[Row],
-    answers: Mapping[str, Mapping[int, Mapping[str, object]]],
-) -> list[int]:
+    answers: Mapping[str, Mapping[Document, Mapping[str, object]]],
+) -> list[Document]:
     if not ladder:
         return []
     best = max(ladder, key=lambda r: r.quality)
-    scores = pd.DataFrame(
-        {"least": _scores(analysis, ladder[0]), "best": _scores(analysis, best)},
-        index=list(analysis.table.documents),
-    )
-    shown = scores[scores.index.isin(list(answers[best.configuration.config_id]))]
-    telling = shown[(shown["best"] >= 1) & (shown["least"] < 1)].index
-    failing = shown[shown["best"] < 1].index
+    least, most = _scores(analysis, ladder[0]), _scores(analysis, best)
+    scores = zip(analysis.table.documents, least, most, strict=True)
+    shown = [x for x in scores if x[0] in answers[best.configuration.config_id]]
+    telling = [doc for doc, low, high in shown if high >= 1 and low < 1]
+    failing = [doc for doc, _, high in shown if high < 1]
     order = [*telling[: NUM_DOCUMENTS - 1], *failing[:1], *telling[NUM_DOCUMENTS - 1 :]]
-    rest = [doc for doc in shown.index if doc not in order]
-    return [int(str(doc)) for doc in [*order, *rest][:NUM_DOCUMENTS]]
+    rest = [doc for doc, *_ in shown if doc not in order]
+    return [*order, *rest][:NUM_DOCUMENTS]
 
 
 def _scores(analysis: TaskAnalysis, row: Row) -> list[float]:
@@ -102,7 +107,7 @@ def _scores(analysis: TaskAnalysis, row: Row) -> list[float]:
 
 
 def _answer(
-    analysis: TaskAnalysis, row: Row, record: Mapping[str, object], doc: int
+    analysis: TaskAnalysis, row: Row, record: Mapping[str, object], doc: Document
 ) -> dict[str, object]:
     score = _scores(analysis, row)[analysis.table.documents.index(doc)]
     pieces, reveal = _items(record["pieces"]), _items(record["reveal_step"])

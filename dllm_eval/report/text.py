@@ -4,9 +4,12 @@ import math
 
 from dllm_eval.stats.analysis import TaskAnalysis
 from dllm_eval.stats.resample import Interval
+from dllm_eval.stats.row import Row
 from dllm_eval.stats.tables import Configuration
 
 UNKNOWN_TEXT = "–"
+BUSY_MARK = "†"
+BUSY_NOTE = f"{BUSY_MARK} measured while the machine was busy: run again on an idle one."
 
 
 def percent(value: float, *, digits: int = 1) -> str:
@@ -26,7 +29,7 @@ def seconds(value: float) -> str:
 
 def significant(value: float, *, figures: int = 3) -> str:
     """A positive number with so many significant figures and no exponent."""
-    if math.isnan(value):
+    if not math.isfinite(value):
         return UNKNOWN_TEXT
     if value == 0:
         return "0"
@@ -45,6 +48,22 @@ def tick(value: float) -> str:
     """Seconds on an axis: as `seconds`, without trailing zeros."""
     number, unit = seconds(value).split(" ")
     return f"{float(number):g} {unit}"
+
+
+def latency(row: Row) -> str:
+    """A row's p50 seconds, with a mark where the machine was busy."""
+    return seconds(row.latency_s) + (f" {BUSY_MARK}" if row.busy else "")
+
+
+def unit(analysis: TaskAnalysis) -> str:
+    """What one timed request answers: "choice" of a multiple-choice question, or "request"."""
+    asked = set(analysis.table.requests["request_type"])
+    return "choice" if analysis.likelihood and asked == {"loglikelihood"} else "request"
+
+
+def work(analysis: TaskAnalysis) -> str:
+    """What the records' `nfe` counts: forward passes, or canvases that share forward passes."""
+    return "canvases scored" if analysis.likelihood else "forward passes"
 
 
 def ratio(value: float) -> str:

@@ -13,9 +13,18 @@ from dllm_eval.stats.speedup import MatchedSpeedup
 
 def verdict(analysis: TaskAnalysis) -> str:
     """What a reader should take away from one suite, group by group."""
-    return " ".join(
-        sentence for group in analysis.groups for sentence in _group_sentences(analysis, group)
-    )
+    sentences = [s for group in analysis.groups for s in _group_sentences(analysis, group)]
+    return " ".join([*sentences, *_told_the_length(analysis)])
+
+
+def _told_the_length(analysis: TaskAnalysis) -> list[str]:
+    told = {row.configuration.kind for row in analysis.rows if "oracle length" in row.costs.request}
+    if "diffusion" not in told:
+        return []
+    return [
+        "The diffusion model is told the length of the reference answer; an autoregressive model "
+        "is not."
+    ]
 
 
 def refusal(analysis: TaskAnalysis) -> str:
@@ -40,31 +49,50 @@ def _group_sentences(analysis: TaskAnalysis, group: GroupAnalysis) -> list[str]:
         if own is None:
             continue
         curve = next((c for c in group.curves if c.model == model), None)
-        sentences.append(where + _sentence(model, own, rival, curve, analysis.table.chance))
+        first = where + _first(own, rival, text.unit(analysis))
+        second = _second(model, rows, rival, curve, analysis.table.chance)
+        sentences.append(f"{first} {second}".rstrip())
     if not models and rival is not None:
-        sentences.append(f"{where}{_reach(rival.configuration.model, rival)}.")
+        sentences.append(f"{where}{_reach(rival, text.unit(analysis))}.")
     return sentences
 
 
-def _sentence(
-    model: str, own: Row, rival: Row | None, curve: ModelCurve | None, chance: float
-) -> str:
+def _first(own: Row, rival: Row | None, unit: str) -> str:
     setting = text.dial(own.configuration)
     at = "" if setting == text.UNKNOWN_TEXT else f" at {setting}"
-    first = _reach(model, own, at=at)
+    first = _reach(own, unit, at=at)
     if rival is None:
         return f"{first}; no autoregressive model was run beside it."
-    first += f"; {_reach(rival.configuration.model, rival)}."
+    return f"{first}; {_reach(rival, unit)}."
+
+
+def _second(
+    model: str, rows: list[Row], rival: Row | None, curve: ModelCurve | None, chance: float
+) -> str:
+    if rival is None:
+        return ""
+    rivals = [r for r in rows if r.configuration.kind == "autoregressive"]
+    own = [r for r in rows if r.configuration.model == model]
+    if any(r.busy for r in rivals) or _all_busy(own):
+        return "No matched-quality speed-up: the machine was busy; time again on an idle one."
     if curve is None or curve.speedup is None:
-        return f"{first} No matched-quality speed-up: the two were not timed side by side."
+        return "No matched-quality speed-up: the two were not timed side by side."
     if not rival.quality_interval.low > chance:
-        return f"{first} The latter is not clearly above chance: there is no quality to match."
-    return f"{first} {_matched(model, curve.speedup)}"
+        return "The latter is not clearly above chance: there is no quality to match."
+    tail = " Settings timed on a busy machine are left out." if any(r.busy for r in own) else ""
+    return _matched(model, curve.speedup) + tail
 
 
-def _reach(model: str, row: Row, *, at: str = "") -> str:
-    time = "" if math.isnan(row.latency_s) else f" in {text.seconds(row.latency_s)} per request"
-    return f"{model} reaches {text.percent(row.quality)}{at}{time}"
+def _all_busy(rows: list[Row]) -> bool:
+    timed = [row for row in rows if not math.isnan(row.latency_s)]
+    return bool(timed) and all(row.busy for row in timed)
+
+
+def _reach(row: Row, unit: str, *, at: str = "") -> str:
+    time = "" if math.isnan(row.latency_s) else f" in {text.seconds(row.latency_s)} per {unit}"
+    held_up = " (on a busy machine)" if row.busy else ""
+    model = row.configuration.model
+    return f"{model} reaches {text.percent(row.quality)}{at}{time}{held_up}"
 
 
 def _matched(model: str, speedup: MatchedSpeedup) -> str:
@@ -72,6 +100,8 @@ def _matched(model: str, speedup: MatchedSpeedup) -> str:
     if not speedup.reached:
         return f"Matched quality ({floor}, the AR score less one point) is not reached by {model}."
     low, high = speedup.interval.low, speedup.interval.high
+    if math.isnan(low):
+        return f"The speed-up at matched quality ({floor}) is not known: one request was timed."
     span = f"95 % interval {text.ratio(low)} to {text.ratio(high)}"
     if low == 0:
         share = text.percent(1 - speedup.reached_share, digits=0)

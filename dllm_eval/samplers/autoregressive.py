@@ -14,6 +14,7 @@ from transformers import DynamicCache, StaticCache
 
 from dllm_eval.api import Generation, Prompt, StopReason
 from dllm_eval.errors import UsageError
+from dllm_eval.samplers.canvas import unusable_logits
 
 CacheKind = Literal["dynamic", "static"]
 Stop = Callable[[Sequence[int]], bool]
@@ -67,7 +68,7 @@ def generate_autoregressive(
         requests are done; transformers' masks add one wait per pass where rows are padded.
 
     Raises:
-        UsageError: An empty prompt, a suffix, or a setting out of range.
+        UsageError: An empty prompt, a suffix, a setting out of range, or NaN logits.
     """
     if not prompts:
         return []
@@ -80,7 +81,7 @@ def generate_autoregressive(
         logits = steps.prefill()
         for count in range(1, max_new_tokens + 1):
             chosen = _choose(logits, temperature, noise)  # (batch,)
-            done = _append(rows, chosen.tolist(), ends, stop)
+            done = _append(rows, _read(chosen, logits), ends, stop)
             if done or count == max_new_tokens:
                 break
             logits = steps.advance(chosen)
@@ -175,11 +176,20 @@ def _choose(logits: Tensor, temperature: float, noise: list[torch.Generator]) ->
     return (logits.float() / temperature - torch.stack(draws).log()).argmax(dim=-1)
 
 
+def _read(chosen: Tensor, logits: Tensor) -> list[int]:
+    """The chosen ids on the host, -1 where the logits give none; the loop's one wait."""
+    best = logits.gather(-1, chosen[:, None])[:, 0]
+    ids: list[int] = torch.where(best.isfinite(), chosen, -1).tolist()
+    return ids
+
+
 def _append(rows: list[_Row], tokens: list[int], ends: frozenset[int], stop: Stop | None) -> bool:
     """Gives every unfinished request its token; True when all are finished."""
     for row, token in zip(rows, tokens, strict=True):
         if row.stop_reason is not None:
             continue
+        if token < 0:
+            raise unusable_logits()
         row.tokens.append(token)
         if token in ends:
             row.stop_reason = "eos"

@@ -17,7 +17,7 @@ from dllm_eval.families import Family
 
 @dataclass(kw_only=True)
 class Canvas:
-    """A batch being denoised; `reveal` is the only thing that changes it."""
+    """A batch being denoised; `reveal` and `note_broken` are all that changes it."""
 
     family: Family
     prompts: Sequence[Prompt]
@@ -36,6 +36,8 @@ class Canvas:
     """(batch, 1) int64: steps spent on each row so far."""
     active: Tensor
     """(batch, 1) bool: False once a stopping rule has ended the row."""
+    broken: Tensor
+    """(batch, length) bool: the model had no usable logits for this masked position."""
 
     @classmethod
     def build(
@@ -43,19 +45,21 @@ class Canvas:
         prompts: Sequence[Prompt],
         *,
         family: Family,
+        vocab_size: int,
         gen_length: int,
         device: torch.device,
     ) -> "Canvas":
         """Lays out prompts around `gen_length` masks.
 
         Raises:
-            UsageError: A row does not fit the model, or a prompt holds the mask token.
+            UsageError: A row does not fit the model, or a prompt holds the mask token or an id
+                outside the vocabulary.
         """
         before = max(len(prompt.prefix) for prompt in prompts)
         after = max(len(prompt.suffix) for prompt in prompts)
         rows, prompted, valid = [], [], []
         for prompt in prompts:
-            _check_prompt(prompt, family, gen_length)
+            _check_prompt(prompt, family, vocab_size, gen_length)
             left, right = before - len(prompt.prefix), after - len(prompt.suffix)
             masks = [family.mask_id] * gen_length
             pads = [family.pad_id]
@@ -78,6 +82,7 @@ class Canvas:
             step_set=torch.full_like(tokens, -1),
             steps_done=torch.zeros(len(prompts), 1, dtype=torch.int64, device=device),
             active=torch.ones(len(prompts), 1, dtype=torch.bool, device=device),
+            broken=torch.zeros_like(tokens, dtype=torch.bool),
         )
 
     def masked(self, rows: slice) -> Tensor:
@@ -97,6 +102,10 @@ class Canvas:
         steps.copy_(torch.where(chosen, self.steps_done, steps))
         self.steps_done += self.active
 
+    def note_broken(self, rows: slice, broken: Tensor) -> None:
+        """Keeps on the device where logits were unusable, (batch, rows) bool; `finish` reads it."""
+        self.broken[:, rows] |= broken
+
     def spent(self, block: slice) -> Tensor:
         """(batch, 1) bool: rows with no mask left in the block."""
         return ~self.masked(block).any(dim=1, keepdim=True)
@@ -105,7 +114,12 @@ class Canvas:
         """Reads the batch back: one Generation per prompt, in order.
 
         Positions that a stopping rule left masked become end-of-text with reveal step -1.
+
+        Raises:
+            UsageError: Logits were NaN, or infinite, at a position to decode.
         """
+        if bool(self.broken.any()):
+            raise unusable_logits()
         area = slice(self.start, self.start + self.gen_length)
         left = (self.tokens[:, area] == self.family.mask_id) & ~self.active
         tokens = torch.where(left, self.family.eos_id, self.tokens[:, area]).tolist()
@@ -131,6 +145,14 @@ class Canvas:
         )
 
 
+def unusable_logits() -> UsageError:
+    """The error for a model that gives no best token."""
+    return UsageError(
+        "the model's logits are NaN or infinite where a token is to be chosen; accepted: finite "
+        "logits (a wider dtype, such as float32, may give them)"
+    )
+
+
 def visible_tokens(tokens: Sequence[int], end_ids: Sequence[int]) -> tuple[int, ...]:
     """The ids before the first end id; all of them where there is none."""
     for index, token in enumerate(tokens):
@@ -139,7 +161,7 @@ def visible_tokens(tokens: Sequence[int], end_ids: Sequence[int]) -> tuple[int, 
     return tuple(tokens)
 
 
-def _check_prompt(prompt: Prompt, family: Family, gen_length: int) -> None:
+def _check_prompt(prompt: Prompt, family: Family, vocab_size: int, gen_length: int) -> None:
     length = len(prompt.prefix) + gen_length + len(prompt.suffix)
     if length > family.context_length:
         raise UsageError(
@@ -151,3 +173,7 @@ def _check_prompt(prompt: Prompt, family: Family, gen_length: int) -> None:
             f"the prompt contains the mask token (id {family.mask_id}); "
             "pass the text around the gap as prefix and suffix"
         )
+    ids = (*prompt.prefix, *prompt.suffix)
+    for token in (min(ids, default=0), max(ids, default=0)):
+        if not 0 <= token < vocab_size:
+            raise UsageError(f"the prompt holds the token id {token}; known: 0 to {vocab_size - 1}")

@@ -41,7 +41,8 @@ class SamplerConfig:
     eos_policy: EosPolicy = "none"
     """"forbid" never reveals end-of-text; "last" reveals it only when nothing else is left."""
     stop: StopRule = "none"
-    """"eos" leaves out the blocks behind the first end-of-text; costs one host wait a block."""
+    """"eos" leaves out the blocks behind the first end-of-text; costs one host wait a block.
+    It needs more than one block."""
     mode: Mode = "fast"
     """"reference" reproduces LLaDA's published `generate.py` token for token."""
 
@@ -57,6 +58,11 @@ class SamplerConfig:
         if self.threshold is not None:
             _check_range("threshold", self.threshold, low=0.0, high=1.0)
         self._check_blocks()
+        if self.stop == "eos" and self.num_blocks == 1:
+            raise UsageError(
+                "stop 'eos' leaves out later blocks, but the canvas is one block of "
+                f"{self.block} tokens; pass block_length < gen_length ({self.gen_length})"
+            )
         if self.mode == "reference":
             self._check_reference()
 

@@ -41,7 +41,8 @@ def generate_batch(
         One Generation per prompt, in order.
 
     Raises:
-        UsageError: A prompt does not fit, or the family is not a masked diffusion model.
+        UsageError: A prompt does not fit or holds an id that the model does not know, the family
+            is not a masked diffusion model, or the logits are NaN.
     """
     if not prompts:
         return []
@@ -51,7 +52,11 @@ def generate_batch(
         )
     with torch.inference_mode():
         canvas = Canvas.build(
-            prompts, family=denoiser.family, gen_length=config.gen_length, device=denoiser.device
+            prompts,
+            family=denoiser.family,
+            vocab_size=denoiser.vocab_size,
+            gen_length=config.gen_length,
+            device=denoiser.device,
         )
         host_syncs = denoise(denoiser, canvas, config)
         return canvas.finish(
@@ -88,6 +93,7 @@ def _reveal_by_quota(
         proposal = proposer(guided_logits(denoiser, canvas, rows, config.cfg_scale))
         eligible = canvas.masked(rows)
         eligible[:, block.stop - rows.start :] = False
+        canvas.note_broken(rows, proposal.broken & eligible)
         canvas.reveal(rows, by_quota(proposal, eligible, count), proposal.tokens)
 
 
@@ -104,7 +110,9 @@ def _reveal_by_threshold(
     entered, host_syncs = canvas.active, 0
     while any(noise.running):
         proposal = proposer(guided_logits(denoiser, canvas, block, config.cfg_scale))
-        chosen = by_threshold(proposal, canvas.masked(block), threshold)
+        eligible = canvas.masked(block)
+        canvas.note_broken(block, proposal.broken & eligible)
+        chosen = by_threshold(proposal, eligible, threshold)
         canvas.reveal(block, chosen, proposal.tokens)
         canvas.active = entered & ~canvas.spent(block)
         noise.running = canvas.active[:, 0].tolist()

@@ -25,6 +25,8 @@ class Proposal:
     """(batch, rows): probability of the proposed token, free of noise."""
     score: Tensor
     """(batch, rows): the position rule's order, larger is revealed first."""
+    broken: Tensor
+    """(batch, rows) bool: the best logit is no number, so `tokens` means nothing there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,17 +65,19 @@ def propose(logits: Tensor, config: SamplerConfig, family: Family, noise: Noise)
         best = logits.gather(-1, tokens[..., None])[..., 0]
     else:
         best, tokens = logits.max(dim=-1)
+    broken = ~best.isfinite()
     if config.eos_policy == "last":
         for end_id in family.end_ids:
             logits[..., end_id] = -torch.inf
             best = torch.where(tokens == end_id, -torch.inf, best)
     normaliser = logits.logsumexp(dim=-1)
-    confidence = (best - normaliser).exp()
+    # Where only end-of-text is possible, "last" leaves -inf minus -inf.
+    confidence = torch.where(best == -torch.inf, 0.0, (best - normaliser).exp())
     prediction = Prediction(logits=logits, normaliser=normaliser, confidence=confidence)
     score = POSITION_RULES[config.sampler](prediction, noise)
     if config.eos_policy == "last":
         score = torch.where(confidence == 0, torch.finfo(score.dtype).min, score)
-    return Proposal(tokens=tokens, confidence=confidence, score=score)
+    return Proposal(tokens=tokens, confidence=confidence, score=score, broken=broken)
 
 
 def _low_confidence(prediction: Prediction, noise: Noise) -> Tensor:

@@ -38,6 +38,7 @@ def propose_reference(
         logits[..., family.eos_id] = -torch.inf
     noisy = _add_noise(logits, config.temperature, noise, lengths)
     tokens = noisy.argmax(dim=-1)
+    broken = ~noisy.gather(-1, tokens[..., None])[..., 0].isfinite()
     if config.eos_policy == "last":
         hidden = family.end_ids if config.temperature == 0 else family.end_ids[1:]
         for end_id in hidden:
@@ -48,7 +49,7 @@ def propose_reference(
             row[own] = torch.rand(row[own].shape, generator=generator, device=row.device)
     else:
         score = logits.softmax(dim=-1).gather(-1, tokens[..., None])[..., 0]
-    return Proposal(tokens=tokens, confidence=score, score=score)
+    return Proposal(tokens=tokens, confidence=score, score=score, broken=broken)
 
 
 def _add_noise(

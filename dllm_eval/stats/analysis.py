@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from dllm_eval.stats.compare import Comparison, compare_with_autoregressive
+from dllm_eval.stats.contention import busy_rows
 from dllm_eval.stats.costs import costs
 from dllm_eval.stats.frontier import attained_band, frontier_probability, on_frontier
 from dllm_eval.stats.hypervolume import ReferencePoint, hypervolume
@@ -44,12 +45,14 @@ class ModelCurve:
     """Its rows in the suite's table."""
     grid_s: Floats
     band_low: Floats
-    """(budgets,) 90 % pointwise band of the attained quality; NaN where nothing is attained."""
+    """(budgets,) 90 % pointwise band of the attained quality; NaN where nothing is attained, and
+    throughout where a row was timed on one request."""
     band_high: Floats
     hypervolume: float
     hypervolume_interval: Interval
     speedup: MatchedSpeedup | None
-    """None for an AR model, and where no AR model was timed on this machine and stack."""
+    """None for an AR model, where no AR model was timed on this machine and stack, and where AR or
+    all of the model's rows were timed on a busy machine."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -78,6 +81,11 @@ class TaskAnalysis:
     rows: tuple[Row, ...]
     groups: tuple[GroupAnalysis, ...]
 
+    @property
+    def likelihood(self) -> bool:
+        """Whether requests were scored, not generated."""
+        return any(row.costs.estimator for row in self.rows)
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Points:
@@ -87,6 +95,8 @@ class _Points:
     quality: Floats
     latency_replicates: Floats
     quality_replicates: Floats
+    busy: frozenset[int]
+    """Configurations that a busy machine held up."""
 
 
 def analyse(table: TaskTable, *, seed: int = 0, replicates: int = REPLICATES) -> TaskAnalysis:
@@ -95,7 +105,7 @@ def analyse(table: TaskTable, *, seed: int = 0, replicates: int = REPLICATES) ->
     points = _points(table, replicates, generator)
     names = sorted({x.group for x in table.configurations})
     groups = tuple(_group(table, name, points) for name in names)
-    compared = compare_with_autoregressive(table, generator=generator)
+    compared = compare_with_autoregressive(table, busy=points.busy, generator=generator)
     flags = _frontier_flags(groups, points)
     by_cell = {str(cell): part for cell, part in table.requests.groupby("cell_id")}
     rows = tuple(
@@ -115,6 +125,7 @@ def _points(table: TaskTable, replicates: int, generator: np.random.Generator) -
         quality=np.nanmean(table.quality, axis=1),
         latency_replicates=np.stack(draws, axis=1),
         quality_replicates=mean_replicates(table.quality, weights),
+        busy=busy_rows(table),
     )
 
 
@@ -131,10 +142,11 @@ def _frontier_flags(groups: tuple[GroupAnalysis, ...], points: _Points) -> _Fron
     overall = np.zeros(points.quality.shape, dtype=np.bool_)
     own, probability = overall.copy(), np.full(points.quality.shape, np.nan)
     for group in groups:
-        timed = [i for curve in group.curves for i in curve.members]
+        timed = [i for curve in group.curves for i in curve.members if i not in points.busy]
         overall[timed] = on_frontier(points.latency_s[timed], points.quality[timed])
-        probability[timed] = frontier_probability(
-            points.latency_replicates[:, timed], points.quality_replicates[:, timed]
+        sure = [i for i in timed if not np.isnan(points.latency_replicates[:, i]).any()]
+        probability[sure] = frontier_probability(
+            points.latency_replicates[:, sure], points.quality_replicates[:, sure]
         )
         for curve in group.curves:
             members = list(curve.members)
@@ -151,8 +163,6 @@ def _row(
     by_cell: Mapping[str, pd.DataFrame],
 ) -> Row:
     seconds = table.latencies_s[i]
-    # One request says nothing about the spread.
-    draws = points.latency_replicates[:, i] if len(seconds) > 1 else np.empty(0)
     return Row(
         configuration=table.configurations[i],
         num_documents=int((~np.isnan(table.quality[i])).sum()),
@@ -160,7 +170,8 @@ def _row(
         quality_interval=quality_interval(table.quality[i], points.quality_replicates[:, i]),
         num_timed=len(seconds),
         latency_s=float(points.latency_s[i]),
-        latency_interval=percentile_interval(draws),
+        latency_interval=percentile_interval(points.latency_replicates[:, i]),
+        busy=i in points.busy,
         on_frontier=bool(flags.overall[i]),
         on_own_frontier=bool(flags.own[i]),
         p_frontier=float(flags.probability[i]),
@@ -175,7 +186,7 @@ def _group(table: TaskTable, name: str, points: _Points) -> GroupAnalysis:
     timed = [i for i in members if not np.isnan(points.latency_s[i])]
     rivals = [i for i in timed if configurations[i].kind == "autoregressive"]
     reference = None
-    if rivals:
+    if rivals and points.busy.isdisjoint(rivals):
         slowest = float(points.latency_s[rivals].max())
         reference = ReferencePoint(latency_s=2.0 * slowest, quality=table.chance)
     curves = []
@@ -194,13 +205,17 @@ def _group(table: TaskTable, name: str, points: _Points) -> GroupAnalysis:
     )
 
 
-def _speedup(points: _Points, own: list[int], rivals: list[int]) -> MatchedSpeedup:
+def _speedup(points: _Points, own: list[int], rivals: list[int]) -> MatchedSpeedup | None:
+    idle = [i for i in own if i not in points.busy]
+    # Leaving out an AR row could lower the quality to match, so all of them must be idle.
+    if not idle or not points.busy.isdisjoint(rivals):
+        return None
     return matched_speedup(
         latency_s=points.latency_s,
         quality=points.quality,
         latency_replicates=points.latency_replicates,
         quality_replicates=points.quality_replicates,
-        diffusion=own,
+        diffusion=idle,
         autoregressive=rivals,
     )
 
@@ -216,11 +231,15 @@ def _curve(
     latency, quality = points.latency_s[own], points.quality[own]
     draws = points.latency_replicates[:, own], points.quality_replicates[:, own]
     grid = np.geomspace(latency.min() * 0.8, latency.max() * 1.5, GRID_POINTS)
-    low, high = attained_band(*draws, grid)
+    low = high = np.full(GRID_POINTS, np.nan)
     area, interval = np.nan, UNKNOWN
-    if reference is not None:
+    spread_known = not bool(np.isnan(draws[0]).any())
+    if spread_known:
+        low, high = attained_band(*draws, grid)
+    if reference is not None and points.busy.isdisjoint(own):
         area = float(hypervolume(latency, quality, reference))
-        interval = percentile_interval(hypervolume(*draws, reference))
+        if spread_known:
+            interval = percentile_interval(hypervolume(*draws, reference))
     return ModelCurve(
         model=first.model,
         kind=first.kind,

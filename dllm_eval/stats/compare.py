@@ -42,7 +42,8 @@ class Comparison:
     """Quality minus that of AR, over the documents both scored."""
     difference_interval: Interval
     latency_ratio: float
-    """AR seconds over this row's: above 1 this row is faster. NaN across machines or stacks."""
+    """AR seconds over this row's: above 1 this row is faster. NaN across machines or stacks, for
+    a single timed request, and where the machine was busy."""
     latency_ratio_interval: Interval
     mcnemar_p: float
     """Holm-adjusted; NaN unless scores are 0/1."""
@@ -57,12 +58,19 @@ class _Draws:
     rival: int
     difference: Floats
     log_speedup: Floats
+    busy: bool
 
 
 def compare_with_autoregressive(
-    table: TaskTable, *, generator: np.random.Generator
+    table: TaskTable, *, busy: frozenset[int], generator: np.random.Generator
 ) -> dict[int, Comparison]:
-    """Row index -> comparison, for every diffusion row that has an AR row to compare with."""
+    """Row index -> comparison, for every diffusion row that has an AR row to compare with.
+
+    Args:
+        table: The suite.
+        busy: Rows from whose seconds nothing may be claimed.
+        generator: Of the resamples.
+    """
     pairs = [
         (i, rival)
         for i, x in enumerate(table.configurations)
@@ -72,7 +80,7 @@ def compare_with_autoregressive(
         return {}
     replicates = max(REPLICATES, REPLICATES_PER_CLAIM * NUM_CLAIMS * len(pairs))
     weights = document_weights(len(table.documents), replicates=replicates, generator=generator)
-    draws = [_draw(table, i, rival, weights, generator) for i, rival in pairs]
+    draws = [_draw(table, i, rival, weights, busy, generator) for i, rival in pairs]
     chosen = verdicts(np.stack([_claims(table, x) for x in draws]))
     mcnemar_p = holm(np.array([mcnemar(table.quality[i], table.quality[j]) for i, j in pairs]))
     return {
@@ -97,22 +105,35 @@ def best_autoregressive(table: TaskTable, group: str) -> int | None:
 
 
 def _draw(
-    table: TaskTable, row: int, rival: int, weights: Floats, generator: np.random.Generator
+    table: TaskTable,
+    row: int,
+    rival: int,
+    weights: Floats,
+    busy: frozenset[int],
+    generator: np.random.Generator,
 ) -> _Draws:
     difference = paired_difference(table.quality[row], table.quality[rival], weights)
     log_speedup = np.full(len(weights), np.nan)
-    if table.configurations[row].group == table.configurations[rival].group:
+    held_up = not busy.isdisjoint((row, rival))
+    same_place = table.configurations[row].group == table.configurations[rival].group
+    if same_place and not held_up:
         slow, fast = (
             median_replicates(table.latencies_s[i], replicates=len(weights), generator=generator)
             for i in (rival, row)
         )
         log_speedup = np.log(slow) - np.log(fast)
-    return _Draws(row=row, rival=rival, difference=difference, log_speedup=log_speedup)
+    return _Draws(
+        row=row,
+        rival=rival,
+        difference=difference,
+        log_speedup=log_speedup,
+        busy=same_place and held_up,
+    )
 
 
 def _claims(table: TaskTable, draws: _Draws) -> Floats:
-    common = ~np.isnan(table.quality[draws.row] - table.quality[draws.rival])
-    return claim_p_values(draws.difference, draws.log_speedup, int(common.sum()))
+    gap = table.quality[draws.row] - table.quality[draws.rival]
+    return claim_p_values(draws.difference, draws.log_speedup, gap[~np.isnan(gap)])
 
 
 def _comparison(table: TaskTable, draws: _Draws, p: float, verdict: Verdict) -> Comparison:
@@ -127,7 +148,7 @@ def _comparison(table: TaskTable, draws: _Draws, p: float, verdict: Verdict) -> 
         latency_ratio=seconds[0] / seconds[1] if comparable else np.nan,
         latency_ratio_interval=percentile_interval(np.exp(draws.log_speedup)),
         mcnemar_p=p,
-        verdict=verdict,
+        verdict="machine was busy" if draws.busy else verdict,
     )
 
 

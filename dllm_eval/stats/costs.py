@@ -21,6 +21,8 @@ USED = [
     "stderr",
     "estimator",
     "quantity",
+    "infill",
+    "infill_length",
 ]
 """The columns read here."""
 
@@ -32,18 +34,21 @@ class Costs:
     visible_tokens: float
     canvas_tokens: float
     nfe: float
-    """Forward passes per request."""
+    """Forward passes per request; of a likelihood request, the canvases scored."""
     positions: float
     visible_tokens_per_s: float
     """Sum of visible tokens over sum of seconds; NaN where latency was not measured."""
     forward_s: float
-    """Seconds per forward; NaN where latency was not measured."""
+    """Seconds per forward; NaN where latency was not measured, and for likelihood requests, whose
+    canvases share forwards."""
     estimator: str
     """Of likelihood requests, else ""."""
     quantity: str
     """ "elbo" or "log_likelihood", else ""."""
     value_stderr: float
-    """Mean Monte-Carlo standard error in nats; NaN for generation."""
+    """Mean Monte-Carlo standard error in nats; NaN for generation, and where one is unknown."""
+    request: str
+    """How gaps were put to the model, for example "native, oracle length"; "" without gaps."""
 
 
 def costs(configuration: Configuration, by_cell: Mapping[str, pd.DataFrame]) -> Costs:
@@ -52,17 +57,19 @@ def costs(configuration: Configuration, by_cell: Mapping[str, pd.DataFrame]) -> 
     timed = _together(configuration.latency_cells, by_cell)
     seconds, forwards = float(timed["seconds"].sum()), float(timed["nfe"].sum())
     visible = float(timed["visible_tokens"].sum())
-    errors = pd.to_numeric(own["stderr"], errors="coerce").dropna()
+    estimator = _names(own["estimator"])
+    scored = own[own["estimator"].notna()]
     return Costs(
         visible_tokens=_mean(own["visible_tokens"]),
         canvas_tokens=_mean(own["canvas_tokens"]),
         nfe=_mean(own["nfe"]),
         positions=_mean(own["positions"]),
         visible_tokens_per_s=visible / seconds if seconds else np.nan,
-        forward_s=seconds / forwards if forwards else np.nan,
-        estimator=_names(own["estimator"]),
+        forward_s=seconds / forwards if forwards and not estimator else np.nan,
+        estimator=estimator,
         quantity=_names(own["quantity"]),
-        value_stderr=_mean(errors),
+        value_stderr=_known_mean(pd.to_numeric(scored["stderr"], errors="coerce")),
+        request=_requests(own),
     )
 
 
@@ -73,6 +80,26 @@ def _together(cells: tuple[str, ...], by_cell: Mapping[str, pd.DataFrame]) -> pd
 
 def _mean(column: "pd.Series[float]") -> float:
     return float(column.mean()) if len(column) else np.nan
+
+
+def _known_mean(column: "pd.Series[float]") -> float:
+    """The mean, unknown where one value is: infinite for a single Monte-Carlo sample."""
+    values = column.to_numpy(dtype=np.float64)
+    return float(values.mean()) if len(values) and bool(np.isfinite(values).all()) else np.nan
+
+
+_INFILL = {"fim": "FIM", "prefix_only": "prefix alone"}
+
+
+def _requests(own: pd.DataFrame) -> str:
+    gaps = own[own["infill"].notna()]
+    pairs = {(str(a), str(b)) for a, b in zip(gaps["infill"], gaps["infill_length"], strict=True)}
+    return " + ".join(sorted({_INFILL.get(kind) or _native(length) for kind, length in pairs}))
+
+
+def _native(length: str) -> str:
+    policy, _, count = length.partition(":")
+    return f"native, {count} tokens" if policy == "fixed" else f"native, {policy} length"
 
 
 def _names(column: "pd.Series[str]") -> str:

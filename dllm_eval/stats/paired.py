@@ -1,7 +1,8 @@
 """Paired comparison of one setting with the AR row: who dominates, or "not separable".
 
-Pure arrays; called by `analysis.py`. Claims are one-sided bootstrap tests on paired replicates,
-corrected by Holm (1979); McNemar's exact test stands beside as a cross-check on 0/1 scores.
+Pure arrays; called by `compare.py`. Claims are one-sided bootstrap tests on paired replicates, held
+back by exact bounds where documents are few, corrected by Holm (1979); McNemar's exact test stands
+beside as a cross-check on 0/1 scores.
 """
 
 from typing import Literal
@@ -12,7 +13,12 @@ from scipy.stats import binomtest
 from dllm_eval.stats.resample import Floats
 
 Verdict = Literal[
-    "dominates AR", "dominated by AR", "faster, worse", "slower, better", "not separable"
+    "dominates AR",
+    "dominated by AR",
+    "faster, worse",
+    "slower, better",
+    "not separable",
+    "machine was busy",
 ]
 
 LEVEL = 0.05
@@ -73,38 +79,62 @@ def not_above(replicates: Floats, bound: float) -> float:
     return float((1 + (replicates <= bound).sum()) / (1 + replicates.size))
 
 
-def _no_worse(difference: Floats, num_documents: int) -> float:
-    """One-sided p-value of "the difference is above minus the tolerance".
+def sign_test(differences: Floats) -> float:
+    """Exact one-sided p-value of "more documents are won than lost"; ties are left out.
 
-    Where no document differs, every resample is equal and the bootstrap would claim certainty
-    from any number of documents. The p-value is then at least the chance of seeing no loss in
-    so many documents if one in a hundred (the tolerance) were lost.
+    Args:
+        differences: (documents,) without NaN.
     """
-    p = not_above(difference, -TOLERANCE)
-    if not bool(np.isnan(difference).any()) and bool(np.all(difference == 0.0)):
-        p = max(p, (1.0 - TOLERANCE) ** num_documents)
-    return p
+    won, lost = int((differences > 0.0).sum()), int((differences < 0.0).sum())
+    if won + lost == 0:
+        return 1.0
+    return float(binomtest(won, won + lost, 0.5, alternative="greater").pvalue)
 
 
-def claim_p_values(difference: Floats, log_speedup: Floats, num_documents: int) -> Floats:
+def _better(replicates: Floats, differences: Floats) -> float:
+    """One-sided p-value of "the difference is above zero"; NaN where not measured.
+
+    A bootstrap of few documents never draws a loss that it has not seen; the sign test knows how
+    easily so few of them all fall on one side.
+    """
+    p = not_above(replicates, 0.0)
+    return p if np.isnan(p) else max(p, sign_test(differences))
+
+
+def _no_worse(replicates: Floats, differences: Floats) -> float:
+    """One-sided p-value of "the difference is above minus the tolerance"; NaN where not measured.
+
+    Where no document is lost, no resample loses one either and the bootstrap would claim certainty
+    from any number of documents. The p-value is then at least the chance of seeing no loss in so
+    many documents if one in a hundred (the tolerance) were lost. What is shown to be better needs
+    no such chance: it is no worse.
+    """
+    p = not_above(replicates, -TOLERANCE)
+    if np.isnan(p) or bool((differences < -TOLERANCE).any()):
+        return p
+    unseen = (1.0 - TOLERANCE) ** len(differences)
+    return max(p, min(unseen, _better(replicates, differences)))
+
+
+def claim_p_values(replicates: Floats, log_speedup: Floats, differences: Floats) -> Floats:
     """p-values of the four claims about one setting, (4,), NaN where a side was not measured.
 
     Each claim has two parts and holds only if both hold, so its p-value is the larger one.
 
     Args:
-        difference: (replicates,) quality of the setting minus that of AR.
+        replicates: (replicates,) mean quality of the setting minus that of AR.
         log_speedup: (replicates,) log of AR seconds over the setting's seconds.
-        num_documents: How many documents both were scored on.
+        differences: (documents,) quality of the setting minus that of AR, scored documents only.
 
     Returns:
         In the order dominates, dominated, faster but worse, slower but better.
     """
     faster, slower = not_above(log_speedup, 0.0), not_above(-log_speedup, 0.0)
     parts = [
-        (_no_worse(difference, num_documents), faster),
-        (_no_worse(-difference, num_documents), slower),
-        (not_above(-difference, 0.0), faster),
-        (not_above(difference, 0.0), slower),
+        (_no_worse(replicates, differences), faster),
+        (_no_worse(-replicates, -differences), slower),
+        (_better(-replicates, -differences), faster),
+        (_better(replicates, differences), slower),
     ]
     return np.array([np.nan if np.isnan(pair).any() else max(pair) for pair in parts])
 

@@ -60,14 +60,15 @@ def mean_replicates(scores: Floats, weights: Floats) -> Floats:
 def median_replicates(
     samples: Floats, *, replicates: int, generator: np.random.Generator
 ) -> Floats:
-    """Medians of bootstrap resamples of `samples`: (replicates,).
+    """Medians of bootstrap resamples of `samples`: (replicates,), NaN for fewer than two samples.
 
+    One sample says nothing about its spread, and resampling it would claim certainty.
     Drawn from their exact distribution: the k-th smallest of n indices drawn with replacement is
     ceil(n U) with U the k-th uniform order statistic, Beta(k, n - k + 1), so no resample is built.
     """
     ordered = np.sort(samples[~np.isnan(samples)])
     n = len(ordered)
-    if n == 0:
+    if n < 2:
         return np.full(replicates, np.nan)
     k = (n + 1) // 2
     lower = generator.beta(k, n - k + 1, size=replicates)

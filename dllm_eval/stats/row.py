@@ -28,13 +28,16 @@ class Row:
     latency_s: float
     """p50 seconds per request at batch size 1."""
     latency_interval: Interval
-    """95 %, over requests."""
+    """95 %, over requests; unknown for fewer than two."""
+    busy: bool
+    """Its seconds were measured while the machine was busy: nothing is claimed from them."""
     on_frontier: bool
     """No setting of any model on this machine and stack beats it."""
     on_own_frontier: bool
     """No setting of the same model on this machine and stack beats it."""
     p_frontier: float
-    """Share of bootstrap replicates in which it is on the frontier."""
+    """Share of bootstrap replicates in which it is on the frontier, among the rows whose seconds
+    have a known spread and come from an idle machine; NaN for the others."""
     costs: Costs
     comparison: Comparison | None
     """With the best AR row; None at AR rows and where there is no AR row."""
@@ -64,6 +67,7 @@ def _flat(row: Row) -> dict[str, object]:
         "latency_s": row.latency_s,
         "latency_low_s": row.latency_interval.low,
         "latency_high_s": row.latency_interval.high,
+        "machine_busy": row.busy,
         "on_frontier": row.on_frontier,
         "p_frontier": row.p_frontier,
         **asdict(row.costs),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dllm_eval.stats.resample import Floats, Interval
+from dllm_eval.stats.resample import UNKNOWN, Floats, Interval
 
 POINT = 0.01
 """One percentage point of a metric between 0 and 1."""
@@ -25,9 +25,10 @@ class MatchedSpeedup:
     ratio: float
     """Above 1 the diffusion model is faster; NaN where not reached."""
     interval: Interval
-    """95 % bootstrap; a bound of 0 says that the floor may well not be reached at all."""
+    """95 % bootstrap; a bound of 0 says that the floor may well not be reached at all. Unknown
+    where a point was timed on fewer than two requests."""
     reached_share: float
-    """Share of replicates in which the floor is reached."""
+    """Share of replicates in which the floor is reached; NaN where the interval is unknown."""
 
     @property
     def reached(self) -> bool:
@@ -77,16 +78,20 @@ def matched_speedup(
         autoregressive: Points of AR models, at least one.
     """
     floor, slow, fast, ratio = _ratios(latency_s, quality, diffusion, autoregressive)
-    *_, ratios = _ratios(latency_replicates, quality_replicates, diffusion, autoregressive)
-    reached = ratios > 0  # slow / inf is 0
-    # Order statistics: a replicate that is not reached sorts as 0 and is averaged with none.
-    low, high = np.quantile(ratios, [0.025, 0.975], method="nearest")
+    used = latency_replicates[:, [*diffusion, *autoregressive]]
+    interval, share = UNKNOWN, float("nan")
+    if not bool(np.isnan(used).any()):
+        # Order statistics: a replicate that is not reached sorts as 0 and is averaged with none.
+        *_, ratios = _ratios(latency_replicates, quality_replicates, diffusion, autoregressive)
+        low, high = np.quantile(ratios, [0.025, 0.975], method="nearest")
+        interval = Interval(low=float(low), high=float(high))
+        share = float((ratios > 0).mean())  # slow / inf is 0
     is_reached = bool(np.isfinite(fast))
     return MatchedSpeedup(
         quality_floor=float(floor),
         autoregressive_s=float(slow),
         diffusion_s=float(fast) if is_reached else float("nan"),
         ratio=float(ratio) if is_reached else float("nan"),
-        interval=Interval(low=float(low), high=float(high)),
-        reached_share=float(reached.mean()),
+        interval=interval,
+        reached_share=share,
     )

@@ -5,6 +5,7 @@ and, through it, by `report/`.
 """
 
 import json
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,9 @@ import pandas as pd
 
 from dllm_eval.errors import UsageError
 from dllm_eval.stats.resample import Floats
+
+Document = tuple[str, int]
+"""Task and doc_id: the tasks of a group number their documents alike."""
 
 
 def place(machine: str, stack: str) -> str:
@@ -51,15 +55,21 @@ class TaskTable:
 
     task: str
     suite: str
+    """The title; the protocol stands in it where it is not the task's own."""
+    protocol: str
+    """How the documents were put to the models, for example "5-shot, no chat template"."""
     metric: str
     filter: str
     chance: float
     configurations: tuple[Configuration, ...]
-    documents: tuple[int, ...]
+    documents: tuple[Document, ...]
     quality: Floats
     """(configurations, documents), NaN where a document was not scored."""
     latencies_s: tuple[Floats, ...]
-    """Seconds of each timed request, one array per configuration, maybe empty."""
+    """Seconds of each timed request, one array per configuration, maybe empty.
+
+    Runs of one request under several seeds are one sample, their median.
+    """
     requests: pd.DataFrame
     """The suite's finished requests, all cells."""
 
@@ -67,10 +77,13 @@ class TaskTable:
 def task_tables(
     cells: pd.DataFrame, requests: pd.DataFrame, scores: pd.DataFrame
 ) -> list[TaskTable]:
-    """One table per task, metric and filter with a finished, scored quality cell; sorted by task.
+    """One table per task, protocol, metric and filter with a finished, scored quality cell.
+
+    Sorted by task.
 
     Args:
-        cells: One row per cell; unfinished ones are left out.
+        cells: One row per cell; unfinished ones are left out. Without `num_fewshot` and
+            `apply_chat_template`, the protocol is the task's own.
         requests: One row per request, with `cell_id`.
         scores: One row per document, metric and filter, with `cell_id`.
 
@@ -81,7 +94,9 @@ def task_tables(
     done = cells[cells["finished"].astype(bool)] if len(cells) else cells
     tables = []
     judged = done[done["purpose"] == "quality"]
-    for (task, metric, kind), quality in judged.groupby(["task", "metric", "filter"], sort=True):
+    judged = judged.assign(protocol=[_protocol(row) for row in judged.to_dict("records")])
+    identity = ["task", "metric", "filter", "protocol"]
+    for (task, metric, kind, _), quality in judged.groupby(identity, sort=True):
         wanted = (scores["metric"] == metric) & (scores["filter"] == kind)
         own = scores[wanted & scores["cell_id"].isin(quality["cell_id"])]
         scored = quality[quality["cell_id"].isin(own["cell_id"])]
@@ -97,6 +112,19 @@ def task_tables(
             "run `dllm-eval sweep` to the end of at least one quality cell"
         )
     return tables
+
+
+OWN_PROTOCOL = "the task's own shots, no chat template"
+
+
+def _protocol(cell: Mapping[Hashable, Any]) -> str:
+    shots = cell.get("num_fewshot")
+    asked = "the task's own shots" if pd.isna(shots) else f"{int(shots)}-shot"
+    return f"{asked}, {'' if cell.get('apply_chat_template') else 'no '}chat template"
+
+
+def _title(suite: str, protocol: str) -> str:
+    return suite if protocol == OWN_PROTOCOL else f"{suite} ({protocol})"
 
 
 def _refuse_duplicates(cells: pd.DataFrame) -> None:
@@ -178,27 +206,35 @@ def _table(
     requests: pd.DataFrame,
 ) -> TaskTable:
     first = part.iloc[0]
-    documents = tuple(sorted({int(d) for d in scores["doc_id"]}))
+    found = zip(scores["task"], scores["doc_id"], strict=True)
+    documents = tuple(sorted({(str(name), int(number)) for name, number in found}))
     column = {doc: i for i, doc in enumerate(documents)}
     quality = np.full((len(configurations), len(documents)), np.nan)
     for i, configuration in enumerate(configurations):
         own = scores[scores["cell_id"].isin(configuration.quality_cells)]
-        means = own.groupby("doc_id")["value"].mean()
-        quality[i, [column[int(str(d))] for d in means.index]] = means.to_numpy(dtype=np.float64)
-    seconds = requests.groupby("cell_id")["seconds"]
-    by_cell = {str(k): v.to_numpy(dtype=np.float64) for k, v in seconds}
+        for (name, number), values in own.groupby(["task", "doc_id"])["value"]:
+            quality[i, column[str(name), int(str(number))]] = values.mean()
     return TaskTable(
         task=task,
-        suite=str(first["suite"]),
+        suite=_title(str(first["suite"]), str(first["protocol"])),
+        protocol=str(first["protocol"]),
         metric=str(first["metric"]),
         filter=str(first["filter"]),
         chance=float(first["chance"]),
         configurations=configurations,
         documents=documents,
         quality=quality,
-        latencies_s=tuple(
-            np.concatenate([np.empty(0), *(by_cell[c] for c in x.latency_cells if c in by_cell)])
-            for x in configurations
-        ),
+        latencies_s=tuple(_seconds(x, requests) for x in configurations),
         requests=requests,
     )
+
+
+def _seconds(configuration: Configuration, requests: pd.DataFrame) -> Floats:
+    """Seconds of each timed request: (requests,)."""
+    own = requests[requests["cell_id"].isin(configuration.latency_cells)]
+    # A request that belongs to no document is told apart by its key.
+    stray = own["key"].where(own["doc_id"] < 0, "")
+    same = [own["task"], own["doc_id"], own["index"], stray]
+    medians = own["seconds"].groupby(same, sort=True).median()
+    seconds: Floats = medians.to_numpy(dtype=np.float64)
+    return seconds

@@ -13,6 +13,7 @@ from itertools import product
 from typing import Any, Literal
 
 from dllm_eval.errors import UsageError, unknown
+from dllm_eval.registry import LM_EVAL_MODELS
 from dllm_eval.sweep.spec import ModelKind, ModelSpec, Setting, SuiteSpec, Sweep
 
 PROTOCOL_VERSION = 1
@@ -49,7 +50,7 @@ class Cell:
 
     cell_id: str
     config_id: str
-    """The same for the quality and the latency cell of one setting."""
+    """The same for the quality and the latency cells of one setting, whatever their seed."""
     name: str
     """The model's display name."""
     model: str
@@ -151,12 +152,11 @@ def _cell(
         "task": suite.task,
         "num_fewshot": suite.num_fewshot,
         "apply_chat_template": suite.apply_chat_template,
-        "seed": seed,
     }
     timing = _timing(sweep, suite) if purpose == "latency" else None
     limit = timing.requests if timing else suite.limit
     batch_size = 1 if timing else sweep.quality.batch_size
-    run = {"purpose": purpose, "limit": limit, "batch_size": batch_size}
+    run = {"purpose": purpose, "limit": limit, "batch_size": batch_size, "seed": seed}
     run_timing = asdict(timing) if timing else None
     dial, dial_value = _dial(point)
     return Cell(
@@ -228,6 +228,9 @@ def _check_settings(sweep: Sweep, accepts: Accepts) -> None:
                     f"argument {name!r} of model {model.name!r} is set by the sweep; use the keys "
                     f"quality, latency and seeds instead"
                 )
+            # A stock model may take more than its signature says; ours take what they list.
+            if model.model in LM_EVAL_MODELS and name not in known[model.model]:
+                raise unknown(f"argument of model {model.name!r}", name, known[model.model])
 
 
 def _check_distinct(cells: list[Cell]) -> None:

@@ -21,6 +21,7 @@ from dllm_eval.sweep.plan import Cell
 CELL_COLUMNS = [
     *("cell_id", "config_id", "folder", "model", "kind", "task", "suite", "metric", "filter"),
     *("chance", "purpose", "dial", "dial_value", "settings", "limit", "batch_size", "seed"),
+    *("num_fewshot", "apply_chat_template"),
     *("machine", "stack", "provenance", "done", "finished"),
 ]
 
@@ -93,6 +94,8 @@ def _cell_row(cell: Cell, files: CellFolder, scores: list[Row], suffix: str, fol
         "limit": cell.limit,
         "batch_size": cell.batch_size,
         "seed": cell.seed,
+        "num_fewshot": cell.num_fewshot,
+        "apply_chat_template": cell.apply_chat_template,
         "machine": provenance.get("machine", {}).get("name", ""),
         "stack": _stack(provenance),
         "provenance": provenance,
@@ -109,8 +112,20 @@ def _filter(cell: Cell, scores: list[Row]) -> str:
 
 
 def _stack(provenance: dict[str, Any]) -> str:
-    """The engine that ran the model, for example "transformers 5.23 eager float32"."""
+    """What ran the model, for example "transformers 5.23, torch 2.13, sdpa, float32"."""
     versions = provenance.get("versions", {})
-    engine = ".".join(str(versions.get("transformers", "")).split(".")[:2])
-    parts = (f"transformers {engine}", provenance.get("attention"), provenance.get("dtype"))
-    return " ".join(part for part in parts if part) if versions else ""
+    if not versions:
+        return ""
+    machine = provenance.get("machine", {})
+    parts = [
+        *(_minor(package, versions) for package in ("transformers", "torch")),
+        *(str(provenance[key]) for key in ("attention", "dtype") if provenance.get(key)),
+        *(f"{key} {machine[key]}" for key in ("cuda", "driver") if machine.get(key)),
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _minor(package: str, versions: dict[str, Any]) -> str:
+    """A package with its major and minor version, "" where it is not installed."""
+    found = str(versions.get(package, ""))
+    return f"{package} {'.'.join(found.split('.')[:2])}" if found else ""

@@ -1,13 +1,14 @@
-"""Generation through lm-eval: answers, records, batches, resuming, infilling."""
+"""Generation through lm-eval: answers, records, batches, resuming."""
 
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
+from safetensors.torch import load_file, save_file
 
-from dllm_eval.api import Generation
 from dllm_eval.errors import UsageError
 
 GENERATE = {"generation_kwargs": {"until": ["\n"], "max_gen_toks": 12, "do_sample": False}}
@@ -171,6 +172,37 @@ def test_resuming_runs_nothing_twice(
     other.log.close()
 
 
+@pytest.mark.parametrize(
+    "change", ["model.safetensors", "generation_config.json", "tokenizer_config.json"]
+)
+def test_a_log_of_other_weights_answers_nothing(
+    setup: Any, make_model: Any, tasks: Any, tmp_path: Path, change: str
+) -> None:
+    """The same folder name and settings, but a file in it was written anew in between."""
+    name, arguments = setup
+    copy = shutil.copytree(arguments["pretrained"], tmp_path / "model")
+    arguments = arguments | {"pretrained": copy, "records": tmp_path / "requests.jsonl"}
+    task = tasks("generate_until", **GENERATE)
+    task.build_all_requests()
+    first = make_model(name, **arguments)
+    before = first.generate_until(task.instances, disable_tqdm=True)
+    first.log.close()
+    if change == "model.safetensors":
+        tensors = load_file(copy / change)
+        scaled = {key: value * 1.5 for key, value in tensors.items()}
+        save_file(scaled, copy / change, metadata={"format": "pt"})
+    else:
+        path = copy / change
+        path.write_text((path.read_text() if path.exists() else "{}") + "\n")
+    second = make_model(name, **arguments)
+    count = forwards(second)
+    after = second.generate_until(task.instances, disable_tqdm=True)
+    assert count() > 0
+    assert (after != before) == (change == "model.safetensors")
+    assert len(second.log.records()) == 2 * len(task.instances)
+    second.log.close()
+
+
 def test_repeats_of_one_request_are_kept_apart(
     tiny_llama: Path, make_model: Any, evaluate: Any, tasks: Any
 ) -> None:
@@ -186,14 +218,32 @@ def test_repeats_of_one_request_are_kept_apart(
         ({"until": [], "top_pp": 0.9}, "unknown generation keyword 'top_pp'"),
         ({"until": [], "do_sample": True}, "pass temperature as a model argument"),
         ({"until": [], "temperature": 0.5}, "temperature 0.5, the model decodes at 0"),
+        ({"until": [], "temperature": "x"}, "keyword temperature is 'x'; accepted: a number"),
+        ({"until": [], "max_gen_toks": "abc"}, "keyword max_gen_toks is 'abc'; accepted: a whole"),
+        (
+            {"until": [], "max_gen_toks": 0},
+            "keyword max_gen_toks is 0; accepted: a whole number of",
+        ),
+        ({"until": 5}, "keyword until is 5; accepted: a text or a list of them"),
+        ({"until": ["\n", 5]}, "keyword until is .*5.*; accepted: a text or a list of them"),
     ],
 )
+@pytest.mark.parametrize("name", ["dllm", "dllm-ar"])
 def test_generation_keywords_that_nobody_obeys_are_refused(
-    tiny_llama: Path, make_model: Any, evaluate: Any, tasks: Any, keywords: Any, message: str
+    tiny_llada: Path,
+    tiny_llama: Path,
+    make_model: Any,
+    tasks: Any,
+    name: str,
+    keywords: Any,
+    message: str,
 ) -> None:
-    model = make_model("dllm-ar", pretrained=tiny_llama)
+    model = make_model(name, pretrained=tiny_llada if name == "dllm" else tiny_llama)
+    task = tasks("generate_until", generation_kwargs={"until": []})
+    task.build_all_requests()
+    request = replace(task.instances[0], arguments=("x", keywords))
     with pytest.raises(UsageError, match=message):
-        evaluate(model, tasks("generate_until", generation_kwargs=keywords))
+        model.generate_until([request], disable_tqdm=True)
 
 
 def test_a_long_prompt_is_cut_from_the_left_and_said_once(
@@ -215,99 +265,3 @@ def test_a_canvas_that_does_not_fit(
     model = make_model("dllm", pretrained=tiny_llada, gen_length=256, steps=2)
     with pytest.raises(UsageError, match="canvas of 256 tokens leaves no room"):
         evaluate(model, tasks("generate_until", **GENERATE))
-
-
-def infilling(prefix: str, middle: str, suffix: str) -> list[dict[str, Any]]:
-    return [
-        {"q": prefix, "a": middle, "infill": {"prefix": prefix, "middle": middle, "suffix": suffix}}
-    ]
-
-
-def infilled(model: Any, tasks: Any, docs: list[dict[str, Any]]) -> Any:
-    task = tasks("generate_until", docs, generation_kwargs={"until": ["\n"], "max_gen_toks": 20})
-    task.build_all_requests()
-    model.generate_until(task.instances, disable_tqdm=True)
-    return next(iter(model.log.records.values()))
-
-
-def test_native_infilling_sees_the_suffix(tiny_llada: Path, make_model: Any, tasks: Any) -> None:
-    found = set()
-    for suffix in ("\n    return a", " + b\n", " Paris", " A B C D", "xyz"):
-        model = make_model(
-            "dllm", pretrained=tiny_llada, gen_length=8, steps=4, infill_length="fixed:1"
-        )
-        record = infilled(model, tasks, infilling("def add(a, b):", " x", suffix))
-        before, after = model.tok_encode("def add(a, b):"), model.tok_encode(suffix)
-        family = model.denoiser.family
-        canvas = torch.tensor([[*before, family.mask_id, *after]])
-        logits = model.denoiser.logits(canvas)[0, len(before)].clone()
-        logits[family.mask_id] = -torch.inf
-        assert record.tokens == [int(logits.argmax())]
-        assert (record.infill, record.infill_length) == ("native", "fixed:1")
-        assert record.prompt_tokens == len(before) + len(after)
-        found.add(record.tokens[0])
-    assert len(found) > 1
-
-
-def test_the_oracle_length_is_the_middles(tiny_llada: Path, make_model: Any, tasks: Any) -> None:
-    model = make_model("dllm", pretrained=tiny_llada, gen_length=8, steps=8)
-    middle = " result = a - b\n    return"
-    record = infilled(model, tasks, infilling("def add(a, b):", middle, " result"))
-    assert record.canvas_tokens == len(model.tok_encode(middle))
-    assert record.nfe == min(8, record.canvas_tokens)
-
-
-def test_infilled_text_takes_the_place_of_the_middle(
-    tiny_llada: Path, make_model: Any, tasks: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A model that knows the middle gives back the program, blanks included."""
-    prefix, middle, suffix = "def add(a, b):\n    ", "return a + b", "\n"
-    model = make_model("dllm", pretrained=tiny_llada, gen_length=8, steps=1)
-    asked = []
-
-    def knowing(batch: Any) -> list[Any]:
-        (job,) = batch
-        asked.append(job.prompt)
-        whole = model.tok_encode(prefix + middle + suffix)
-        start = len(job.prompt.prefix)
-        canvas = tuple(whole[start : start + job.length])
-
-        steps = (0,) * len(canvas)
-        return [
-            Generation(
-                tokens=canvas,
-                visible=canvas,
-                nfe=1,
-                positions=1,
-                reveal_step=steps,
-                stop_reason="length",
-            )
-        ]
-
-    monkeypatch.setattr(model, "_decode", knowing)
-    record = infilled(model, tasks, infilling(prefix, middle, suffix))
-    canonical = model.tok_encode(prefix + middle + suffix)
-    assert [*asked[0].prefix, *record.tokens, *asked[0].suffix] == canonical
-    assert prefix + record.response + suffix == prefix + middle + suffix
-
-
-def test_an_autoregressive_model_infills_with_its_tokens_or_sees_the_prefix(
-    tiny_llama: Path, tiny_llama_fim: Path, make_model: Any, tasks: Any
-) -> None:
-    docs = infilling("def add(a, b):", " x", "\n    return a")
-    fim = make_model("dllm-ar", pretrained=tiny_llama_fim)
-    record = infilled(fim, tasks, docs)
-    text = "<|fim_prefix|>def add(a, b):<|fim_suffix|>\n    return a<|fim_middle|>"
-    assert record.infill == "fim"
-    assert record.prompt_tokens == len(fim.tok_encode(text))
-    plain = make_model("dllm-ar", pretrained=tiny_llama)
-    record = infilled(plain, tasks, docs)
-    assert record.infill == "prefix_only"
-    assert record.prompt_tokens == len(plain.tok_encode("def add(a, b):"))
-
-
-def test_an_infilling_document_must_be_whole(tiny_llada: Path, make_model: Any, tasks: Any) -> None:
-    model = make_model("dllm", pretrained=tiny_llada)
-    docs = [{"q": "a", "a": "b", "infill": {"prefix": "a", "middle": "b"}}]
-    with pytest.raises(UsageError, match="lacks 'suffix'"):
-        infilled(model, tasks, docs)

@@ -1,6 +1,8 @@
 """Likelihood through lm-eval: choices, rolling windows, truncation, resuming."""
 
+from dataclasses import replace
 from itertools import pairwise
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +117,121 @@ def test_rolling_scores_every_token_once(
     longest = 16 + (name == "dllm-ar")
     assert all(len(context) + len(target) <= longest for context, target in windows)
     assert all(a[1][-1] == b[0][-1] for a, b in pairwise(windows))
-    assert total == pytest.approx(sum(part.value for part in model._score(windows)), abs=1e-3)
+    identity = model._identities(task.instances)[0]
+    salts = model._scoring_job(identity, windows, rolling=True).salts
+    parts = model._score(windows, salts)
+    assert total == pytest.approx(sum(part.value for part in parts), abs=1e-3)
+
+
+def test_rolling_windows_share_no_noise_and_choices_share_all(
+    tiny_llada: Path, make_model: Any, tasks: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Equal texts in three documents, each of many windows: every window draws for itself."""
+    arguments = {"pretrained": tiny_llada, "likelihood": "monte_carlo", "mc_samples": 4}
+    model = make_model("dllm", max_length=16, batch_size=2, **arguments)
+    text = "x" * 42
+    docs: list[dict[str, Any]] = [{"q": "", "a": text}] * 3
+    task = tasks("loglikelihood_rolling", docs, doc_to_target="{{a}}")
+    task.build_all_requests()
+    parts = scores_of(model, monkeypatch)
+    values = model.loglikelihood_rolling(task.instances, disable_tqdm=True)
+    windows = len(model._windows(text))
+    assert windows > 2
+    assert len({part.value for part in parts}) == len(parts) == 3 * windows
+    assert len(set(values)) == 3
+    by_document = [parts[start : start + windows] for start in range(0, len(parts), windows)]
+    for record, own in zip(model.log.records.values(), by_document, strict=True):
+        assert record.stderr == pytest.approx(sum(part.stderr**2 for part in own) ** 0.5)
+
+    parts.clear()
+    docs = [{"q": "x", "a": " def add", "choices": [" def add", " def add"]}]
+    task = tasks("multiple_choice", docs, **CHOICE)
+    task.build_all_requests()
+    model.loglikelihood(task.instances, disable_tqdm=True)
+    assert parts[0].value == parts[1].value
+
+
+def scores_of(model: Any, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Every likelihood that the model computes from now on."""
+    seen: list[Any] = []
+    original = model._score
+
+    def keeping(pairs: Any, salts: Any) -> Any:
+        found = original(pairs, salts)
+        seen.extend(found)
+        return found
+
+    monkeypatch.setattr(model, "_score", keeping)
+    return seen
+
+
+@pytest.mark.parametrize("blank", [" ", "\n", "  "])
+def test_a_context_of_blanks_asks_what_an_empty_one_asks(
+    setup: Any, make_model: Any, blank: str, tasks: Any
+) -> None:
+    """lm-eval moves the blanks into the continuation, behind the token that begins a text."""
+    name, arguments = setup
+    model = make_model(name, **arguments)
+    assert model._pair(blank, "A") == model._pair("", blank + "A")
+    request = replace(instances(tasks)[0], arguments=(blank, "A"))
+    (answer,) = model.loglikelihood([request], disable_tqdm=True)
+    assert answer[0] < 0
+
+
+@pytest.mark.parametrize("value", [-inf, -3.25])
+def test_an_impossible_answer_stays_impossible_after_resuming(
+    setup: Any,
+    make_model: Any,
+    tasks: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    value: float,
+) -> None:
+    name, arguments = setup
+    arguments = arguments | {"records": tmp_path / "requests.jsonl"}
+    asked = instances(tasks)[:1]
+    first = make_model(name, **arguments)
+    original = first._score
+
+    def scored(pairs: Any, salts: Any) -> Any:
+        return [replace(part, value=value, stderr=inf) for part in original(pairs, salts)]
+
+    monkeypatch.setattr(first, "_score", scored)
+    assert first.loglikelihood(asked, disable_tqdm=True)[0][0] == value
+    first.log.close()
+    again = make_model(name, **arguments)
+    assert again.loglikelihood(asked, disable_tqdm=True)[0][0] == value
+    assert [record.stderr for record in again.log.records()] == [inf]
+    again.log.close()
+
+
+def test_a_logged_score_without_its_value_is_refused(
+    setup: Any, make_model: Any, tasks: Any
+) -> None:
+    name, arguments = setup
+    model = make_model(name, **arguments)
+    asked = instances(tasks)[:1]
+    model.loglikelihood(asked, disable_tqdm=True)
+    (record,) = model.log.records.values()
+    model.log.put(record.model_copy(update={"value": None}))
+    with pytest.raises(UsageError, match=f"record {record.key} has no value"):
+        model.loglikelihood(asked, disable_tqdm=True)
+
+
+def test_an_autoregressive_score_that_is_no_number_is_refused(
+    tiny_llama: Path, make_model: Any, tasks: Any
+) -> None:
+    model = make_model("dllm-ar", pretrained=tiny_llama)
+
+    def spoil(_module: Any, _arguments: Any, out: Any) -> None:
+        out.logits.fill_(torch.nan)
+
+    hook = model.model.register_forward_hook(spoil)
+    try:
+        with pytest.raises(UsageError, match="logits are NaN"):
+            model.loglikelihood(instances(tasks)[:1], disable_tqdm=True)
+    finally:
+        hook.remove()
 
 
 def test_long_contexts_are_cut_and_long_targets_refused(
@@ -150,9 +266,9 @@ def test_resuming_scores_nothing_twice(
     scored = []
     original = again._score
 
-    def counting(pairs: Any) -> Any:
+    def counting(pairs: Any, salts: Any) -> Any:
         scored.extend(pairs)
-        return original(pairs)
+        return original(pairs, salts)
 
     monkeypatch.setattr(again, "_score", counting)
     answers = again.loglikelihood(asked, disable_tqdm=True)

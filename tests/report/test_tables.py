@@ -32,7 +32,8 @@ def test_scores_land_on_their_document(one_suite: FramesLike) -> None:
     table = task_tables(one_suite.cells, one_suite.requests, shuffled)[0]
     for i, x in enumerate(table.configurations):
         own = one_suite.scores[one_suite.scores["cell_id"] == x.quality_cells[0]]
-        expected = {int(d): float(v) for d, v in zip(own["doc_id"], own["value"], strict=True)}
+        columns = (own["task"], own["doc_id"], own["value"])
+        expected = {(str(t), int(d)): float(v) for t, d, v in zip(*columns, strict=True)}
         got = dict(zip(table.documents, table.quality[i], strict=True))
         assert got == expected
 

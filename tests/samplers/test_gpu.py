@@ -21,7 +21,13 @@ def test_fixed_steps_make_no_host_synchronisation(settings: dict[str, Any]) -> N
     config = SamplerConfig(gen_length=16, **settings)
     prompts = [Prompt(prefix=(20, 21, 22)), Prompt(prefix=(20, 21, 22, 23), seed=1)]
     expected = generate_batch(model, prompts, config)  # warm-up, too
-    canvas = Canvas.build(prompts, family=model.family, gen_length=16, device=model.device)
+    canvas = Canvas.build(
+        prompts,
+        family=model.family,
+        vocab_size=model.vocab_size,
+        gen_length=16,
+        device=model.device,
+    )
     torch.cuda.set_sync_debug_mode("error")
     try:
         with torch.inference_mode(), warnings.catch_warnings():

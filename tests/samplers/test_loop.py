@@ -89,18 +89,6 @@ def test_nfe_and_positions_are_the_passes_that_really_ran(
         assert out.positions == rows * (3 + 12 + 1)
 
 
-def test_fixed_steps_never_wait_for_the_device_and_a_threshold_says_so(
-    random_denoiser: Callable[..., Any],
-) -> None:
-    model = random_denoiser(17, 1)
-    [fixed] = generate_batch(model, PROMPTS[:1], SamplerConfig(gen_length=8, steps=8))
-    assert fixed.host_syncs == 0
-    [adaptive] = generate_batch(
-        model, PROMPTS[:1], SamplerConfig(gen_length=8, steps=8, threshold=0.5)
-    )
-    assert adaptive.host_syncs == adaptive.nfe
-
-
 class Scripted:
     """Proposes a fixed token and confidence at every position, whatever the canvas holds."""
 
@@ -234,6 +222,8 @@ def test_same_seed_same_answer_and_other_seed_another(random_denoiser: Callable[
         ({"eos_policy": "maybe"}, "unknown eos_policy 'maybe'"),
         ({"mode": "reference", "sampler": "margin"}, "LLaDA published low_confidence and random"),
         ({"mode": "reference", "threshold": 0.9}, "leave threshold and stop unset"),
+        ({"stop": "eos"}, "pass block_length < gen_length (64)"),
+        ({"stop": "eos", "block_length": 64}, "the canvas is one block of 64 tokens"),
         ({"step": 3}, "unknown sampler setting 'step' (did you mean 'steps'?)"),
     ],
     ids=str,
@@ -253,6 +243,9 @@ def test_a_prompt_that_does_not_fit_or_holds_the_mask_is_refused(
         generate(model, [5] * 500, gen_length=16, steps=1)
     with pytest.raises(UsageError, match="contains the mask token"):
         generate(model, [5, MASK], gen_length=16, steps=1)
+    for prompt, suffix, wrong in (([5, 17], [], "17"), ([5], [-1], "-1")):
+        with pytest.raises(UsageError, match=f"holds the token id {wrong}; known: 0 to 16"):
+            generate(model, prompt, suffix_ids=suffix, gen_length=16, steps=1)
 
 
 def test_no_prompts_no_work(random_denoiser: Callable[..., Any]) -> None:

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from dllm_eval.stats.paired import claim_p_values, holm, mcnemar, paired_difference, verdicts
+from dllm_eval.stats.paired import (
+    claim_p_values,
+    holm,
+    mcnemar,
+    paired_difference,
+    sign_test,
+    verdicts,
+)
 from dllm_eval.stats.resample import document_weights
 
 
@@ -51,37 +58,70 @@ def test_difference_uses_common_documents_only() -> None:
     assert np.isnan(out[1])
 
 
+def claims(differences: list[float], log_speedup: float = 0.5) -> np.ndarray:
+    """p-values from a real bootstrap of these documents, the seconds being clear."""
+    generator = np.random.default_rng(4)
+    raw = np.array(differences)
+    weights = document_weights(len(raw), replicates=4000, generator=generator)
+    speed = log_speedup + generator.normal(0, 0.02, 4000)
+    return claim_p_values(paired_difference(raw, np.zeros(len(raw)), weights), speed, raw)
+
+
 @pytest.mark.parametrize(
-    ("quality", "speed", "expected"),
+    ("differences", "speed", "expected"),
     [
-        (0.05, 0.5, "dominates AR"),
-        (0.0, 0.5, "dominates AR"),
-        (-0.2, -0.5, "dominated by AR"),
-        (-0.2, 0.5, "faster, worse"),
-        (0.2, -0.5, "slower, better"),
-        (0.0, 0.0, "not separable"),
+        ([1.0] * 20 + [-1.0] * 2 + [0.0] * 78, 0.5, "dominates AR"),
+        ([0.0] * 1000, 0.5, "dominates AR"),
+        ([0.0] * 1000, -0.5, "dominated by AR"),
+        ([-1.0] * 30 + [1.0] * 5 + [0.0] * 65, -0.5, "dominated by AR"),
+        ([-1.0] * 30 + [1.0] * 5 + [0.0] * 65, 0.5, "faster, worse"),
+        ([1.0] * 30 + [-1.0] * 5 + [0.0] * 65, -0.5, "slower, better"),
+        ([0.0] * 1000, 0.0, "not separable"),
     ],
 )
-def test_clear_cases_get_their_verdict(quality: float, speed: float, expected: str) -> None:
-    generator = np.random.default_rng(4)
-    p_values = claim_p_values(
-        quality + generator.normal(0, 0.002, 2000),
-        speed + generator.normal(0, 0.02, 2000),
-        100,
-    )
-    assert verdicts(p_values[None]) == [expected]
+def test_clear_cases_get_their_verdict(
+    differences: list[float], speed: float, expected: str
+) -> None:
+    assert verdicts(claims(differences, speed)[None]) == [expected]
 
 
-def test_a_tie_on_few_documents_proves_nothing() -> None:
-    tie, faster = np.zeros(5000), np.full(5000, 1.0)
-    few, many = (claim_p_values(tie, faster, n) for n in (6, 1000))
-    assert few[0] == pytest.approx(0.99**6)
-    assert verdicts(few[None]) == ["not separable"]
-    assert verdicts(many[None]) == ["dominates AR"]
+@pytest.mark.parametrize("documents", [3, 5, 10])
+@pytest.mark.parametrize("wins", [0, 1, 2])
+def test_few_documents_with_a_lucky_win_prove_nothing(documents: int, wins: int) -> None:
+    differences = [1.0] * wins + [0.0] * (documents - wins)
+    p = claims(differences)
+    # Nothing lost: at least the chance of that at a loss in a hundred, or of so many wins in a row.
+    assert p[0] >= min(0.99**documents, 0.5**wins) - 1e-12
+    assert verdicts(p[None]) == ["not separable"]
+    assert verdicts(claims([-x for x in differences], -0.5)[None]) == ["not separable"]
+
+
+@pytest.mark.parametrize("documents", [3, 5, 10])
+def test_small_losses_on_few_documents_are_no_certainty_either(documents: int) -> None:
+    # No resample's mean falls below the tolerance, however few the documents.
+    p = claims([-0.001] * documents)
+    assert p[0] == pytest.approx(0.99**documents)
+
+
+@pytest.mark.parametrize("documents", [3, 4])
+def test_worse_and_better_are_held_back_by_the_sign_test(documents: int) -> None:
+    worse, better = claims([-1.0] * documents), claims([1.0] * documents, -0.5)
+    assert worse[2] == pytest.approx(0.5**documents)
+    assert better[3] == pytest.approx(0.5**documents)
+    assert verdicts(worse[None]) == verdicts(better[None]) == ["not separable"]
+
+
+def test_ten_wins_of_ten_are_enough() -> None:
+    assert verdicts(claims([1.0] * 10)[None]) == ["dominates AR"]
+
+
+def test_sign_test_leaves_out_ties() -> None:
+    assert sign_test(np.array([1.0, 1.0, 0.2, -1.0, 0.0, 0.0])) == pytest.approx(5 / 16)
+    assert sign_test(np.zeros(4)) == 1.0
 
 
 def test_without_seconds_there_is_no_verdict() -> None:
-    p_values = claim_p_values(np.full(100, 0.5), np.full(100, np.nan), 100)
+    p_values = claim_p_values(np.full(100, 0.5), np.full(100, np.nan), np.full(100, 0.5))
     assert np.isnan(p_values).all()
     assert verdicts(p_values[None]) == ["not separable"]
 

@@ -3,13 +3,16 @@
 import hashlib
 import json
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dllm_eval.errors import UsageError
+from dllm_eval.sweep.folder import ResultsFolder
 from dllm_eval.sweep.plan import Cell, plan
 from dllm_eval.sweep.spec import Sweep
+from dllm_eval.sweep.store import read_results
 
 TAKES = {
     "dllm": frozenset({"pretrained", "steps", "gen_length", "block_length", "seed", "warmup"})
@@ -67,10 +70,9 @@ def test_ids_are_the_hash_of_the_canonical_description() -> None:
         "model": "dllm",
         "num_fewshot": None,
         "protocol": 1,
-        "seed": 0,
         "task": "t",
     }
-    run = {"purpose": "quality", "limit": 5, "batch_size": 16, "timing": None}
+    run = {"purpose": "quality", "limit": 5, "batch_size": 16, "timing": None, "seed": 0}
     for value, found in ((config, cell.config_id), ({**config, **run}, cell.cell_id)):
         text = json.dumps(value, sort_keys=True, separators=(",", ":"))
         assert found == hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -82,6 +84,21 @@ def test_names_and_titles_change_no_id_and_seeds_do() -> None:
     titled = [{**SPEC["suites"][0], "title": "T", "chance": 0.5}]
     assert {c.cell_id for c in cells_of(models=renamed, suites=titled)} == ids
     assert not {c.cell_id for c in cells_of(seeds=[3])} & ids
+
+
+def test_seeds_of_one_setting_share_its_configuration() -> None:
+    cells = [c for c in cells_of(seeds=[0, 1, 2, 3, 4]) if c.purpose == "quality"]
+    assert Counter(Counter(c.config_id for c in cells).values()) == {5: 5}
+    assert len({c.cell_id for c in cells}) == 25
+
+
+def test_the_protocol_reaches_the_frames(tmp_path: Path) -> None:
+    suites = [{**SPEC["suites"][0], "num_fewshot": 3, "apply_chat_template": True}]
+    sweep = Sweep.model_validate({**SPEC, "suites": suites})
+    ResultsFolder(tmp_path).begin(sweep, plan(sweep, TAKES.__getitem__))
+    cells = read_results([tmp_path]).cells
+    assert set(cells["num_fewshot"]) == {3}
+    assert cells["apply_chat_template"].all()
 
 
 def test_cells_survive_json() -> None:
@@ -109,6 +126,10 @@ def test_models_without_a_clock_get_no_latency_cell_and_one_seed() -> None:
         (
             {"models": [{"name": "D", "model": "dllm", "args": {"batch_size": 3}}]},
             "argument 'batch_size' of model 'D' is set by the sweep",
+        ),
+        (
+            {"models": [{"name": "D", "model": "dllm", "args": {"pretraned": "d"}}]},
+            "unknown argument of model 'D' 'pretraned' (did you mean 'pretrained'?)",
         ),
         (
             {"models": [SPEC["models"][0], {**SPEC["models"][0], "name": "E"}]},

@@ -1,5 +1,6 @@
 """The embedded tasks from end to end through lm-eval, answered by a model that knows it all."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 from lm_eval.tasks import TaskManager
 
+from dllm_eval.reference import DATA_DIR
 from dllm_eval.registry import tasks_folder
 
 GENERATED = {
@@ -102,6 +104,28 @@ def test_choices_are_scored(name: str, right: bool) -> None:
         "reversing",
         "sorting",
     }
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_true_or_random_completion(right: bool) -> None:
+    model = KnowingModel(canonical, right=right)
+    out = evaluate("ref_reversal_choice", model)
+    assert out["results"]["ref_reversal_choice"]["acc,none"] == float(right)
+    lines = (DATA_DIR / "reversal/a_reverse.jsonl").read_text().splitlines()
+    true = [json.loads(line) for line in lines]
+    for sample, row in zip(out["samples"]["ref_reversal_choice"], true, strict=True):
+        doc = sample["doc"]
+        assert doc["prompt"] == row["prompt"]
+        assert doc["choices"][doc["answer"]] == row["completion"]
+        assert doc["choices"][1 - doc["answer"]] != row["completion"]
+    assert {request.args[1][0] for request in model.seen} == {" "}
+
+
+def test_a_model_that_cannot_tell_scores_one_half() -> None:
+    model = KnowingModel(canonical, right=True)
+    model.loglikelihood = lambda requests, *_, **__: [(-1.0, False)] * len(requests)  # type: ignore[method-assign]
+    out = evaluate("ref_reversal_choice", model)
+    assert out["results"]["ref_reversal_choice"]["acc,none"] == 0.5
 
 
 def test_requests_of_a_choice_question() -> None:

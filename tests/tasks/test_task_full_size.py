@@ -28,6 +28,8 @@ NUM_DOCS = {
     "dllm_reversal_name_to_description_reversed": 300,
     "dllm_reversal_description_to_name": 300,
     "dllm_reversal_description_to_name_reversed": 300,
+    "dllm_reversal_name_to_description_reversed_choice": 300,
+    "dllm_reversal_description_to_name_reversed_choice": 300,
     "dllm_reversal_both": 600,
     "dllm_poems_forward": 469,
     "dllm_poems_reverse": 469,
@@ -114,10 +116,18 @@ def test_all_published_infills_pass(manager: Any, name: str) -> None:
     check_infills(load(manager, name).eval_docs, single_line=name.endswith("single_line"))
 
 
-@pytest.mark.parametrize("name", [name for name in NUM_DOCS if "reversal" in name])
+@pytest.mark.parametrize("name", [n for n in NUM_DOCS if "reversal" in n and "choice" not in n])
 def test_the_published_answer_matches(manager: Any, name: str) -> None:
     for doc in load(manager, name).eval_docs:
         assert reversal.score_fact(doc, [doc["completion"]]) == {"exact_match": 1.0}
+
+
+def test_a_true_name_beside_a_random_one(manager: Any) -> None:
+    """The first two rows of the released file, with the names its randomized twin gives."""
+    docs = load(manager, "dllm_reversal_name_to_description_reversed_choice").eval_docs
+    assert docs[0]["choices"] == [" Daphne Barrington", " Selena Granger"]
+    assert docs[1]["choices"] == [" Evan Lockhart", " Daphne Barrington"]
+    assert docs["answer"][:4] == [0, 1, 0, 1]
 
 
 def test_poem_prompts(manager: Any) -> None:

@@ -67,7 +67,7 @@ const describe = (p) => [
   p.series + (p.dial === null ? "" : `, ${p.label}`),
   `quality ${p.quality_text} (${p.quality_span})`,
   `p50 ${p.latency_text} (${p.latency_span})`,
-  `${p.nfe_text} forwards, ${p.forward_text} each`,
+  p.estimator ? `${p.nfe_text} canvases scored` : `${p.nfe_text} forwards, ${p.forward_text} each`,
   p.estimator ? `estimator ${p.estimator}` : `${p.visible_text} visible of ${p.canvas_text} canvas tokens, ${p.speed_text} tokens/s`,
   `on the frontier in ${p.p_frontier_text} of resamples`,
   p.verdict ? `against AR: ${p.verdict}` : "",
@@ -127,7 +127,7 @@ function drawFrontier(host, entry, place, suite) {
   g.x = logScale(low, high, g.left, g.right);
   g.y = (q) => g.bottom - (g.bottom - g.top) * (q + .03) / 1.08;
   axes(svg, g, logTicks(low, high, narrow ? 5 : 9), [0, .2, .4, .6, .8, 1], secondsText, (q) => `${Math.round(100 * q)} %`);
-  make("text", { x: (g.left + g.right) / 2, y: height - 6, "text-anchor": "middle" }, svg, "p50 seconds per request, batch size 1 (log)");
+  make("text", { x: (g.left + g.right) / 2, y: height - 6, "text-anchor": "middle" }, svg, `p50 seconds per ${entry.unit}, batch size 1 (log)`);
   if (entry.chance > 0) {
     make("line", { x1: g.left, x2: g.right, y1: g.y(entry.chance), y2: g.y(entry.chance), stroke: "var(--soft)", "stroke-dasharray": "1 4" }, svg);
     make("text", { x: g.right - 2, y: g.y(entry.chance) + 14, "text-anchor": "end" }, svg, "chance");
@@ -179,7 +179,7 @@ function legend(host, curves) {
 }
 
 function drawTime(host, entry, place) {
-  const width = 400, height = 330, svg = frame(host, width, height, `Seconds against forward passes, ${entry.suite}`);
+  const width = 400, height = 330, svg = frame(host, width, height, `Seconds against ${entry.work}, ${entry.suite}`);
   const points = place.curves.flatMap((c) => c.points);
   const spread = (values, by) => [Math.min(...values) / by, Math.max(...values) * by];
   const [x0, x1] = spread(points.map((p) => p.nfe), 1.4), [y0, y1] = spread(points.map((p) => p.latency_s), 1.5);
@@ -187,7 +187,7 @@ function drawTime(host, entry, place) {
   g.x = logScale(x0, x1, g.left, g.right);
   g.y = logScale(y0, y1, g.bottom, g.top);
   axes(svg, g, logTicks(x0, x1, 7), logTicks(y0, y1, 8), String, secondsText);
-  make("text", { x: (g.left + g.right) / 2, y: height - 6, "text-anchor": "middle" }, svg, "forward passes per request (log)");
+  make("text", { x: (g.left + g.right) / 2, y: height - 6, "text-anchor": "middle" }, svg, `${entry.work} per ${entry.unit} (log)`);
   for (const curve of place.curves) {
     const sorted = [...curve.points].sort((a, b) => a.nfe - b.nfe);
     make("polyline", { points: sorted.map((p) => `${g.x(p.nfe)},${g.y(p.latency_s)}`).join(" "), fill: "none", stroke: paint(curve.colour), "stroke-width": 1.8 }, svg);
@@ -198,6 +198,7 @@ function drawTime(host, entry, place) {
 function forwardsText(place) {
   return place.curves.map((curve) => {
     const last = curve.points.reduce((a, b) => (b.nfe > a.nfe ? b : a));
+    if (last.estimator) return `${curve.model}: ${last.nfe_text} scored in ${last.latency_text}${last.dial === null ? "" : ` at ${last.label}`}`;
     return `${curve.model}: ${last.nfe_text} forwards of ${last.forward_text}${last.dial === null ? "" : ` at ${last.label}`}`;
   }).join("; ") + ".";
 }
@@ -221,7 +222,9 @@ function drawSuites() {
       drawTime(right, entry, place);
       words.textContent += `${entry.places.length > 1 ? `${place.place}: ` : ""}${forwardsText(place)} `;
     }
-    if (words.textContent) words.textContent += "A straight rising line means that every forward costs the same.";
+    if (words.textContent) words.textContent += entry.work === "forward passes"
+      ? "A straight rising line means that every forward costs the same."
+      : `Seconds are per ${entry.unit}, not per question; many canvases share a forward, so no cost of one forward is given.`;
     if (!left.children.length) left.textContent = "Latency was not measured for this suite.";
   }
 }
