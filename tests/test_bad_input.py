@@ -1,6 +1,7 @@
 """What a user may get wrong, as a user types it: one clear line, exit code 2, no traceback."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -49,11 +50,16 @@ def fails(arguments: Sequence[str], capsys: pytest.CaptureFixture[str]) -> str:
 )
 @pytest.mark.usefixtures("our_tasks_only")
 def test_wrong_model_arguments(
-    model_args: str, text: str, tiny_llada: Path, capsys: pytest.CaptureFixture[str]
+    model_args: str,
+    text: str,
+    tiny_llada: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    weights = tiny_llada / "model.safetensors"
+    corrupt = shutil.copytree(tiny_llada, tmp_path / "corrupt")
+    weights = corrupt / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
-    line = fails([*RUN, "--model_args", model_args.format(corrupt=tiny_llada)], capsys)
+    line = fails([*RUN, "--model_args", model_args.format(corrupt=corrupt)], capsys)
     assert text in line
 
 
