@@ -86,7 +86,7 @@ def test_a_dry_run_lists_the_cells_and_writes_nothing(
     assert run_command(["sweep", str(tmp_path / "s.yaml"), "--dry-run", "--out", str(out)]) == 0
     printed = capsys.readouterr().out
     assert "A, ref_humaneval (quality), documents 1, batch 16" in printed
-    assert "2 cells" in printed
+    assert "4 cells" in printed
     assert not out.exists()
 
 

@@ -5,7 +5,7 @@ Draws what `stats/` computed and computes nothing itself. Called by `figures.py`
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from dllm_eval.report import text
 from dllm_eval.report.labels import Label, Segment, draw
@@ -76,6 +76,16 @@ def _stairs(analysis: TaskAnalysis, curve: ModelCurve) -> tuple[Floats, Floats]:
     return x, 100 * y
 
 
+def _latency_ticks(axes: Axes, spread: float) -> None:
+    """Ticks that have room, whether the latencies lie within a factor of two or a thousand."""
+    if spread < 4:
+        axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+        axes.xaxis.set_minor_locator(NullLocator())
+    else:
+        subs = (1.0,) if spread > 60 else (1.0, 2.0, 5.0)
+        axes.xaxis.set_major_locator(LogLocator(base=10, subs=subs))
+
+
 def _axes(axes: Axes, analysis: TaskAnalysis, rows: list[Row]) -> None:
     latencies = [row.latency_s for row in rows]
     axes.set_xscale("log")
@@ -84,8 +94,7 @@ def _axes(axes: Axes, analysis: TaskAnalysis, rows: list[Row]) -> None:
     axes.set_ylim(-4, 106)
     axes.set_yticks(range(0, 101, 20))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f} %"))
-    wide = bool(latencies) and max(latencies) > 60 * min(latencies)
-    axes.xaxis.set_major_locator(LogLocator(base=10, subs=(1.0,) if wide else (1.0, 2.0, 5.0)))
+    _latency_ticks(axes, max(latencies) / min(latencies) if latencies else 1.0)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: text.tick(value)))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.tick_params(which="both", length=3, color=FAINT)

@@ -36,6 +36,8 @@ _TIMING_ARGUMENTS = frozenset({"warmup", "timing_repeats"})
 class Timing:
     """How a latency cell measures; see `spec.LatencySpec`."""
 
+    round: int
+    """Which pass over all latency cells this is, from 0."""
     requests: int
     repeats: int
     warmup: int
@@ -83,7 +85,8 @@ class Cell:
     def label(self) -> str:
         """One line for people."""
         dial = f" {self.dial}={self.dial_value:g}" if self.dial_value is not None else ""
-        return f"{self.name}, {self.suite}{dial} ({self.purpose})"
+        turn = f", round {self.timing.round + 1}" if self.timing else ""
+        return f"{self.name}, {self.suite}{dial} ({self.purpose}{turn})"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, ready for JSON."""
@@ -107,23 +110,27 @@ def plan(sweep: Sweep, accepts: Accepts) -> list[Cell]:
         UsageError: A setting that no model takes, or two cells that are the same.
     """
     _check_settings(sweep, accepts)
-    quality = list(_cells(sweep, accepts, "quality"))
-    latency = list(_cells(sweep, accepts, "latency")) if sweep.latency.enabled else []
-    # Slow drifts of the machine (heat, neighbours) must not line up with a dial.
-    random.Random(0).shuffle(latency)
-    cells = quality + latency
+    cells = list(_cells(sweep, accepts))
+    # Slow drifts of the machine (heat, neighbours) must not line up with a dial, nor fall on one
+    # setting alone: every round goes through all settings in another order.
+    for turn in range(sweep.latency.rounds if sweep.latency.enabled else 0):
+        latency = list(_cells(sweep, accepts, turn))
+        random.Random(turn).shuffle(latency)
+        cells += latency
     _check_distinct(cells)
     return cells
 
 
-def _cells(sweep: Sweep, accepts: Accepts, purpose: Purpose) -> Iterator[Cell]:
+def _cells(sweep: Sweep, accepts: Accepts, turn: int | None = None) -> Iterator[Cell]:
+    """The quality cells, or the latency cells of one round."""
     for model, suite in product(sweep.models, sweep.suites):
         taken = accepts(model.model)
-        if purpose == "latency" and not taken >= _TIMING_ARGUMENTS:
+        if turn is not None and not taken >= _TIMING_ARGUMENTS:
             continue
+        timing = None if turn is None else _timing(sweep, suite, turn)
         seeds = sweep.seeds if "seed" in taken else sweep.seeds[:1]
         for seed, point in product(seeds, _points(model, suite)):
-            yield _cell(sweep, model, suite, point, seed, purpose, taken)
+            yield _cell(sweep, model, suite, point, seed, timing, taken)
 
 
 def _points(model: ModelSpec, suite: SuiteSpec) -> list[dict[str, Setting]]:
@@ -140,7 +147,7 @@ def _cell(
     suite: SuiteSpec,
     point: dict[str, Setting],
     seed: int,
-    purpose: Purpose,
+    timing: Timing | None,
     taken: frozenset[str],
 ) -> Cell:
     wanted = {k: v for k, v in {**suite.settings, **point}.items() if k in taken}
@@ -153,7 +160,7 @@ def _cell(
         "num_fewshot": suite.num_fewshot,
         "apply_chat_template": suite.apply_chat_template,
     }
-    timing = _timing(sweep, suite) if purpose == "latency" else None
+    purpose: Purpose = "latency" if timing else "quality"
     limit = timing.requests if timing else suite.limit
     batch_size = 1 if timing else sweep.quality.batch_size
     run = {"purpose": purpose, "limit": limit, "batch_size": batch_size, "seed": seed}
@@ -184,14 +191,15 @@ def _cell(
     )
 
 
-def _timing(sweep: Sweep, suite: SuiteSpec) -> Timing:
+def _timing(sweep: Sweep, suite: SuiteSpec, turn: int) -> Timing:
     latency = sweep.latency
     requests = min(latency.requests, suite.limit or latency.requests)
     return Timing(
+        round=turn,
         requests=requests,
         repeats=latency.repeats,
         warmup=latency.warmup,
-        min_seconds=latency.min_seconds,
+        min_seconds=latency.min_seconds / latency.rounds,
         threads=latency.threads,
         relaxed=latency.relaxed_at(requests),
     )

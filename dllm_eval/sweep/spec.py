@@ -89,12 +89,15 @@ class LatencySpec(_Strict):
     enabled: bool = True
     requests: int = Field(default=10, ge=1)
     """Documents timed in each task."""
+    rounds: int = Field(default=3, ge=1)
+    """Passes over all settings, each in another order; a request's seconds are the median over
+    them, so that a slow minute of the machine does not stick to one setting."""
     repeats: int = Field(default=1, ge=1)
-    """Times each request is run; its seconds are the median."""
+    """Times each request is run in a round; its seconds there are the median."""
     warmup: int = Field(default=3, ge=0)
     """Full generations before the first one timed."""
     min_seconds: float = Field(default=10.0, ge=0)
-    """Repeats go up until a cell has measured for this long."""
+    """Repeats go up until a setting has measured for this long, over its rounds."""
     threads: int | None = Field(default=None, ge=1)
     """CPU threads while timing; None takes all cores. Small models are fastest, and timings
     steadiest, on one."""

@@ -39,7 +39,7 @@ def fake_sweep(tmp_path: Path) -> Callable[..., dict[str, Any]]:
             "suites": [
                 {"task": "fake_echo", "metric": "exact_match", "sweep": {"steps": list(steps)}}
             ],
-            "latency": {"requests": 3, "repeats": 2, "warmup": 0, "min_seconds": 0},
+            "latency": {"requests": 3, "rounds": 1, "repeats": 2, "warmup": 0, "min_seconds": 0},
             "include": [str(FAKES)],
         }
 

@@ -51,13 +51,14 @@ def test_axes_multiply_in_the_order_written_and_for_diffusion_only() -> None:
     assert quality[0].settings == {"gen_length": 8, "steps": 1, "block_length": 4}
 
 
-def test_quality_comes_first_and_latency_pairs_with_it_in_another_order() -> None:
+def test_quality_comes_first_and_every_round_of_latency_has_another_order() -> None:
     cells = cells_of(seeds=[0, 1])
-    quality = [cell.config_id for cell in cells[: len(cells) // 2]]
-    latency = [cell.config_id for cell in cells[len(cells) // 2 :]]
-    assert [c.purpose for c in cells] == ["quality"] * 10 + ["latency"] * 10
-    assert Counter(quality) == Counter(latency)
-    assert quality != latency
+    assert [c.purpose for c in cells] == ["quality"] * 10 + ["latency"] * 30
+    parts = [[c.config_id for c in cells[i : i + 10]] for i in range(0, 40, 10)]
+    assert all(Counter(part) == Counter(parts[0]) for part in parts)
+    assert len({tuple(part) for part in parts}) == 4
+    rounds = [c.timing.round for c in cells if c.timing is not None]
+    assert rounds == [0] * 10 + [1] * 10 + [2] * 10
     assert cells == cells_of(seeds=[0, 1])
     assert all(c.batch_size == 1 and c.limit == 5 for c in cells if c.purpose == "latency")
 
