@@ -4,6 +4,7 @@ Knows lm-eval's task manager; knows no model. `cell.py` calls it.
 """
 
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from lm_eval.tasks import TaskManager
@@ -46,11 +47,19 @@ def task_facts(results: dict[str, Any], task_names: list[str]) -> dict[str, Any]
             "version": results["versions"].get(name),
             "num_fewshot": results["n-shot"].get(name),
             "documents": results["n-samples"].get(name, {}).get("effective"),
-            "metadata": results["configs"].get(name, {}).get("metadata"),
+            "metadata": _metadata(results["configs"].get(name, {})),
             "prompts_hash": _prompts_hash(results["samples"][name]),
         }
         for name in task_names
     }
+
+
+def _metadata(config: dict[str, Any]) -> dict[str, Any]:
+    """The task's own metadata; where its YAML lies on this machine is no fact about it."""
+    found = dict(config.get("metadata") or {})
+    if "config_source" in found:
+        found["config_source"] = Path(found["config_source"]).name
+    return found
 
 
 def _prompts_hash(samples: list[dict[str, Any]]) -> str:

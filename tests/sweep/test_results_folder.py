@@ -123,5 +123,6 @@ def test_lm_evals_own_files_and_provenance_are_there(tmp_path: Path, fake_sweep:
     provenance = json.loads(files.provenance.read_text())
     assert provenance["tasks"]["fake_echo"]["version"] == 1.0
     assert len(provenance["tasks"]["fake_echo"]["prompts_hash"]) == 64
+    assert "/" not in json.dumps(provenance["tasks"])  # no path of this machine
     assert provenance["versions"]["lm-eval"]
     assert provenance["settings"]["steps"] == 2
