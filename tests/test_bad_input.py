@@ -63,6 +63,22 @@ def test_wrong_model_arguments(
     assert text in line
 
 
+@pytest.mark.usefixtures("our_tasks_only")
+@pytest.mark.parametrize(
+    ("task", "text"),
+    [
+        ("ref_humanevel", "Tasks not found: ref_humanevel"),
+        ("ref_humaneval", "allow it with --confirm_run_unsafe_code"),
+    ],
+)
+def test_a_wrong_or_unconfirmed_task(
+    task: str, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--model_args", "pretrained=reference-diffusion", "--limit", "1"]
+    line = fails(["run", "--model", "dllm", "--tasks", task, *arguments], capsys)
+    assert text in line
+
+
 def spec(tmp_path: Path, **changes: object) -> str:
     whole = {
         "name": "t",

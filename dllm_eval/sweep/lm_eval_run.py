@@ -10,6 +10,7 @@ from pathlib import Path
 
 import yaml
 
+from dllm_eval.errors import UsageError
 from dllm_eval.registry import register_with_lm_eval, tasks_folder
 
 
@@ -20,14 +21,29 @@ def run_lm_eval(arguments: Sequence[str]) -> None:
         arguments: What stands behind `dllm-eval run`, unchanged.
 
     Raises:
-        UsageError: A model of ours was given a wrong argument.
+        UsageError: A model of ours was given a wrong argument, or a task is unknown or unconfirmed.
         SystemExit: lm-eval's own way out.
     """
     lm_eval_main = import_module("lm_eval.__main__")
     register_with_lm_eval()
     # lm-eval's parser reads the process's command line and nothing else.
     sys.argv = ["dllm-eval", "run", *with_our_tasks(arguments)]
-    lm_eval_main.cli_evaluate()
+    try:
+        lm_eval_main.cli_evaluate()
+    except ValueError as error:
+        raise _mended(error) from error
+
+
+def _mended(error: ValueError) -> ValueError:
+    """The two mistakes that lm-eval meets with a traceback, as one line; any other as it is."""
+    text = str(error)
+    if text.startswith("Tasks not found"):
+        return UsageError(f"{text}; list them with: lm_eval ls tasks, or see {tasks_folder()}")
+    if "marked as unsafe" in text:
+        return UsageError(
+            "the task runs code that the model wrote; allow it with --confirm_run_unsafe_code"
+        )
+    return error
 
 
 def with_our_tasks(arguments: Sequence[str]) -> list[str]:
