@@ -1,42 +1,44 @@
-"""A transformers body whose every position sees every other, built without weights.
+"""A transformers body under our own attention pattern, built without weights.
 
-Knows attention, rotary positions and the validity mask; knows no family and no file. Family
-loaders call `full_attention_body` and fill in the weights. Transformers' own mask code is left
-aside: it waits for the device to look whether anything is padded, and differs between releases.
+Knows attention, rotary positions and masks; knows no family and no file. Family loaders call
+`transformers_body` and fill in the weights. Transformers' own mask and cache code is left aside: it
+waits for the device to look whether anything is padded, and differs between releases.
 """
-
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from transformers import AttentionInterface, PretrainedConfig, PreTrainedModel
 
-ATTENTION = "dllm_full"
+from dllm_eval.attention import KeyValues, attend
+
+ATTENTION = "dllm_eval"
 
 
-def _full_attention(
-    _module: nn.Module,
+def _attention(
+    module: nn.Module,
     query: Tensor,
     key: Tensor,
     value: Tensor,
     attention_mask: Tensor | None,
     scaling: float | None = None,
+    held: KeyValues | None = None,
     **_: object,
 ) -> tuple[Tensor, None]:
-    """Attention over (batch, heads, length, width) under transformers' calling convention."""
-    out = functional.scaled_dot_product_attention(
-        query.to(value.dtype),
-        key.to(value.dtype),
+    """`attend` under transformers' calling convention: (batch, heads, length, width)."""
+    layer = module.layer_idx
+    out = attend(
+        query,
+        key,
         value,
-        attn_mask=attention_mask,
-        scale=scaling,
-        enable_gqa=query.shape[1] != key.shape[1],
+        mask=attention_mask,
+        scaling=scaling,
+        cache=held,
+        layer=layer if isinstance(layer, int) else 0,
     )
     return out.transpose(1, 2).contiguous(), None
 
 
-AttentionInterface.register(ATTENTION, _full_attention)
+AttentionInterface.register(ATTENTION, _attention)
 
 
 class Rotary(nn.Module):
@@ -56,15 +58,15 @@ class Rotary(nn.Module):
         self.full_precision = full_precision
 
     def forward(self, hidden: Tensor, position_ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Two tensors of shape (batch or 1, length, head width)."""
+        """Two tensors of shape (batch or 1, length, width of a head)."""
         angles = position_ids[..., None].float() * self.inverse_frequencies
         angles = torch.cat([angles, angles], dim=-1)
         dtype = torch.float32 if self.full_precision else hidden.dtype
         return angles.cos().to(dtype), angles.sin().to(dtype)
 
 
-class FullAttentionBody(nn.Module):
-    """Embedding, layers and final norm; takes a validity mask instead of an attention mask."""
+class TransformersBody(nn.Module):
+    """Embedding, layers and final norm of a transformers model, under `denoiser`'s convention."""
 
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
@@ -73,32 +75,39 @@ class FullAttentionBody(nn.Module):
     def forward(
         self,
         input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        position_ids: Tensor | None = None,
         *,
-        use_cache: bool = False,
-    ) -> Any:  # noqa: ANN401 - transformers' output class
-        """Hidden states of every position.
+        mask: Tensor | None,
+        positions: Tensor | None,
+        cache: KeyValues | None = None,
+        time: Tensor | None = None,
+    ) -> Tensor:
+        """Hidden states, (batch, columns, width).
 
         Args:
-            input_ids: (batch, length) int64.
-            attention_mask: (batch, length) bool, False at padding; None where nothing is padded.
-            position_ids: (batch, length) int64; None counts from 0.
-            use_cache: Always False here; full attention has no causal cache.
+            input_ids: (batch, columns) int64.
+            mask: (batch or 1, 1, columns, keys) bool; None where everything is seen.
+            positions: (batch or 1, columns) int64; None counts from 0.
+            cache: Keys and values of the columns before these.
+            time: Unused: no transformers body is told the noise level.
         """
-        # (batch, 1, 1, length): every query may look at every valid key, so no row is empty.
-        mask = None if attention_mask is None else attention_mask.bool()[:, None, None, :]
-        return self.model(
-            input_ids=input_ids, attention_mask=mask, position_ids=position_ids, use_cache=use_cache
+        del time
+        out = self.model(
+            input_ids=input_ids,
+            attention_mask=mask,
+            position_ids=positions,
+            use_cache=False,
+            held=cache,
         )
+        hidden: Tensor = out.last_hidden_state
+        return hidden
 
 
-def full_attention_body(
-    model_class: type[PreTrainedModel], config: PretrainedConfig, rotary: Rotary
-) -> FullAttentionBody:
+def transformers_body(
+    model_class: type[PreTrainedModel], config: PretrainedConfig, rotary: nn.Module
+) -> TransformersBody:
     """A body on the meta device, its rotary table apart, which is where `rotary` put it."""
     config._attn_implementation = ATTENTION
     with torch.device("meta"):
         model = model_class(config)
     model.rotary_emb = rotary
-    return FullAttentionBody(model).eval()
+    return TransformersBody(model).eval()

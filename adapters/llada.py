@@ -12,11 +12,11 @@ from torch import nn
 from transformers import LlamaConfig, LlamaModel
 
 from dllm_eval.checkpoint import load_weights, read_config
+from dllm_eval.denoiser import ModelDenoiser
 from dllm_eval.errors import UsageError
 from dllm_eval.families import Family
-from dllm_eval.loading import LoadedDiffusion
 
-from .body import Rotary, full_attention_body
+from .body import Rotary, transformers_body
 from .tokens import load_tokenizer, token_id
 
 MASK_TOKEN = "<|mdm_mask|>"
@@ -84,7 +84,7 @@ class _Llada(nn.Module):
 
     def __init__(self, config: LlamaConfig, rotary: Rotary, *, tied: bool) -> None:
         super().__init__()
-        self.body = full_attention_body(LlamaModel, config, rotary)
+        self.body = transformers_body(LlamaModel, config, rotary)
         if not tied:
             self.head = nn.Linear(config.hidden_size, config.vocab_size, bias=False, device="meta")
 
@@ -96,7 +96,7 @@ class _Llada(nn.Module):
         )
 
 
-def load(folder: Path, *, dtype: torch.dtype, device: torch.device) -> LoadedDiffusion:
+def load(folder: Path, *, dtype: torch.dtype, device: torch.device) -> ModelDenoiser:
     """Loads a LLaDA-format checkpoint folder.
 
     Raises:
@@ -120,7 +120,7 @@ def load(folder: Path, *, dtype: torch.dtype, device: torch.device) -> LoadedDif
     load_weights(module, folder, names, dtype=dtype, device=device)
     if tied:
         module.tie(config)
-    return LoadedDiffusion(body=module.body, head=module.head, family=family, tokenizer=tokenizer)
+    return ModelDenoiser(body=module.body, head=module.head, family=family, tokenizer=tokenizer)
 
 
 def tensor_names(num_layers: int) -> dict[str, str]:

@@ -40,7 +40,7 @@ def random_llada_8b(device: torch.device, dtype: torch.dtype) -> ModelDenoiser:
     )
     bodies = import_module("dllm_eval.adapters.body")
     rotary = bodies.Rotary(width=128, theta=5e5, full_precision=True, device=device)
-    body: torch.nn.Module = bodies.full_attention_body(LlamaModel, config, rotary)
+    body: torch.nn.Module = bodies.transformers_body(LlamaModel, config, rotary)
     for module in body.modules():
         for name, weight in list(module.named_parameters(recurse=False)):
             values = torch.randn(weight.shape, device=device, dtype=dtype) * 0.02

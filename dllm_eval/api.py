@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
+from dllm_eval.attention import KeyValues
 from dllm_eval.families import Family
 
 StopReason = Literal["eos", "stop_string", "length"]
@@ -34,7 +35,13 @@ class Denoiser(Protocol):
         ...
 
     def logits(
-        self, token_ids: Tensor, *, valid: Tensor | None = None, rows: slice | None = None
+        self,
+        token_ids: Tensor,
+        *,
+        valid: Tensor | None = None,
+        rows: slice | None = None,
+        time: Tensor | None = None,
+        cache: KeyValues | None = None,
     ) -> Tensor:
         """One forward pass; row i predicts position i whatever the family's shift.
 
@@ -42,6 +49,10 @@ class Denoiser(Protocol):
             token_ids: (batch, length) int64 canvas, masks included.
             valid: (batch, length) bool, False at padding; None means that nothing is padded.
             rows: The positions whose logits are wanted; None means all of them.
+            time: (batch,) share of noise in [0, 1], 1 where nothing is known; only families that
+                are conditioned on it look at it.
+            cache: Finished columns, which this pass reads instead of processing them again; the
+                pass adds the columns before `cache.keep`. Only where attention looks back alone.
 
         Returns:
             (batch, number of rows, vocab_size) logits in the model's dtype, a fresh tensor that

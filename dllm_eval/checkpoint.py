@@ -6,7 +6,8 @@ tensor the module has comes from the files, and every tensor in the files is use
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -78,10 +79,23 @@ def stored_dtype(folder: Path) -> torch.dtype:
     return dtype
 
 
+@dataclass(frozen=True)
+class Stack:
+    """Published tensors that one parameter is made of, such as the experts of a layer.
+
+    `parts[i]` lie one behind the other along the first axis of the parameter's i-th entry.
+    """
+
+    parts: tuple[tuple[str, ...], ...]
+
+
+Source = str | Stack
+
+
 def load_weights(
     module: nn.Module,
     folder: Path,
-    names: Mapping[str, str],
+    names: Mapping[str, Source],
     *,
     dtype: torch.dtype,
     device: torch.device,
@@ -93,7 +107,7 @@ def load_weights(
     Args:
         module: Its parameters are replaced; they give the expected shapes.
         folder: A checkpoint folder, one file or sharded.
-        names: Parameter name in `module` -> tensor name in the files.
+        names: Parameter name in `module` -> tensor name in the files, or a `Stack` of them.
         dtype: What the parameters become.
         device: Where the parameters go.
 
@@ -101,20 +115,65 @@ def load_weights(
         UsageError: A tensor is missing, surplus or wrongly shaped, or a file is damaged.
     """
     parameters = dict(module.named_parameters())
-    wanted = {names[name]: name for name in parameters}
+    wanted = {source: place for name in parameters for source, place in _places(name, names[name])}
     for path in weight_files(folder):
         with _opened(path, device) as file:
             for source in file.keys():  # noqa: SIM118 - an open safetensors file is not a mapping
-                target = wanted.pop(source, None)
-                if target is None:
+                place = wanted.pop(source, None)
+                if place is None:
                     raise UsageError(
                         f"{path} holds the tensor {source}, which the model has no use for"
                     )
-                _check_shape(file.get_slice(source).get_shape(), parameters[target], source, path)
-                _assign(module, target, _read(file, source, path).to(dtype))
+                expected = place.shape(parameters[place.name])
+                _check_shape(file.get_slice(source).get_shape(), expected, source, path)
+                place.fill(module, _read(file, source, path).to(dtype))
     if wanted:
         raise UsageError(f"{folder} lacks the tensor {min(wanted)} ({len(wanted)} missing in all)")
     _check_complete(module, folder)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where one published tensor goes: a whole parameter, or a share of one of its entries."""
+
+    name: str
+    entry: int | None = None
+    share: int = 0
+    shares: int = 1
+
+    def shape(self, parameter: Tensor) -> tuple[int, ...]:
+        """What the published tensor must measure."""
+        if self.entry is None:
+            return tuple(parameter.shape)
+        rows, *rest = parameter.shape[1:]
+        return (rows // self.shares, *rest)
+
+    def fill(self, module: nn.Module, tensor: Tensor) -> None:
+        """Writes the tensor into the module."""
+        owner, _, leaf = self.name.rpartition(".")
+        home = module.get_submodule(owner)
+        if self.entry is None:
+            # A file-backed tensor would be read from disk within the first, timed forward pass.
+            tensor = tensor.clone() if tensor.device.type == "cpu" else tensor
+            setattr(home, leaf, nn.Parameter(tensor, requires_grad=False))
+            return
+        parameter = getattr(home, leaf)
+        if parameter.is_meta:
+            empty = torch.empty(parameter.shape, dtype=tensor.dtype, device=tensor.device)
+            parameter = nn.Parameter(empty, requires_grad=False)
+            setattr(home, leaf, parameter)
+        rows = len(tensor)
+        parameter.data[self.entry, self.share * rows : (self.share + 1) * rows] = tensor
+
+
+def _places(name: str, source: Source) -> Iterator[tuple[str, _Place]]:
+    """(published name, place) of everything that a parameter is made of."""
+    if isinstance(source, str):
+        yield source, _Place(name)
+        return
+    for entry, shares in enumerate(source.parts):
+        for share, part in enumerate(shares):
+            yield part, _Place(name, entry, share, len(shares))
 
 
 def _opened(path: Path, device: torch.device) -> Any:  # noqa: ANN401 - safe_open is untyped
@@ -132,19 +191,11 @@ def _read(file: Any, name: str, path: Path) -> Tensor:  # noqa: ANN401
     return tensor
 
 
-def _check_shape(found: list[int], parameter: Tensor, source: str, path: Path) -> None:
-    if list(found) != list(parameter.shape):
+def _check_shape(found: list[int], expected: tuple[int, ...], source: str, path: Path) -> None:
+    if tuple(found) != expected:
         raise UsageError(
-            f"{path}: tensor {source} has shape {tuple(found)}, "
-            f"config.json asks for {tuple(parameter.shape)}"
+            f"{path}: tensor {source} has shape {tuple(found)}, config.json asks for {expected}"
         )
-
-
-def _assign(module: nn.Module, name: str, tensor: Tensor) -> None:
-    owner, _, leaf = name.rpartition(".")
-    # A file-backed tensor would be read from disk within the first, timed forward pass.
-    tensor = tensor.clone() if tensor.device.type == "cpu" else tensor
-    setattr(module.get_submodule(owner), leaf, nn.Parameter(tensor, requires_grad=False))
 
 
 def _check_complete(module: nn.Module, folder: Path) -> None:

@@ -1,15 +1,16 @@
 """A loaded model and its family's facts, turned into logits at the rows asked for.
 
-This is the only place that knows the logit shift and the attention pattern. It knows nothing of
-samplers, steps or masks; samplers and estimators call `logits`, loaders build it.
+This is the only place that knows the logit shift; the attention pattern comes from `attention.py`.
+It knows nothing of samplers, steps or masks; samplers and estimators call `logits`, loaders in
+`adapters/` build it.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from dllm_eval.attention import KeyValues, attention_mask, positions_of
 from dllm_eval.families import Family
 
 
@@ -17,9 +18,10 @@ class ModelDenoiser:
     """A transformer body and an output head that together predict every canvas position.
 
     Args:
-        body: Maps (input_ids, attention_mask, position_ids) to an output with
-            `last_hidden_state` of shape (batch, length, width). A transformers body whose
-            `config.is_causal` is False attends in both directions.
+        body: Maps (input_ids, mask=, positions=, cache=, time=) to hidden states of shape
+            (batch, columns, width): `mask` as `attention_mask` makes it; `positions` (batch or 1,
+            columns) int64, None for 0, 1, 2, ...; `cache` is passed on to `attention.attend`;
+            `time` (batch,) where the family is conditioned on it, else None.
         head: Maps hidden states to logits, (..., width) -> (..., vocab_size).
         family: The checkpoint's facts.
         tokenizer: The checkpoint's tokenizer, or None where only ids are used.
@@ -37,7 +39,6 @@ class ModelDenoiser:
         self.head = head
         self.family = family
         self.tokenizer = tokenizer
-        self._forward: Callable[..., Any] = body.__call__
         parameter = next(body.parameters())
         self._device = parameter.device
         self.dtype = parameter.dtype
@@ -57,38 +58,58 @@ class ModelDenoiser:
         return self._vocab_size
 
     def logits(
-        self, token_ids: Tensor, *, valid: Tensor | None = None, rows: slice | None = None
+        self,
+        token_ids: Tensor,
+        *,
+        valid: Tensor | None = None,
+        rows: slice | None = None,
+        time: Tensor | None = None,
+        cache: KeyValues | None = None,
     ) -> Tensor:
         """One forward pass; row i predicts position i. See `api.Denoiser.logits`.
 
         The output head, a large share of the work at a large vocabulary, is computed at `rows`
-        only. With a logit shift of s, position i is read at i - s, position 0 at 0.
+        only. With a logit shift of s, position i is read at i - s; where that lies before the
+        first column of the pass, at that column.
         """
+        rows = rows or slice(0, token_ids.shape[1])
+        start = 0 if cache is None else cache.length
+        # A family that only looks back need not process what lies behind the rows asked for.
+        stop = token_ids.shape[1] if self.family.attention == "full" else rows.stop
+        columns = slice(start, stop)
         with torch.inference_mode():
-            hidden = self._hidden(token_ids, valid)
-            if rows is not None or self.family.logits_shift:
-                hidden = self._at(hidden, rows or slice(0, token_ids.shape[1]))
-            out: Tensor = self.head(hidden)
-            return out
+            hidden = self._hidden(token_ids, valid, columns, time, cache)
+            if cache is not None:
+                cache.advance()
+            return self._read(hidden, slice(rows.start - start, rows.stop - start))
 
-    def _hidden(self, token_ids: Tensor, valid: Tensor | None) -> Tensor:
-        if valid is None:
-            out = self._forward(input_ids=token_ids, use_cache=False)
-        else:
-            positions = (valid.cumsum(dim=1) - 1).clamp(min=0)
-            out = self._forward(
-                input_ids=token_ids,
-                attention_mask=valid,
-                position_ids=positions,
-                use_cache=False,
-            )
-        hidden: Tensor = out.last_hidden_state  # (batch, length, width)
-        return hidden
+    def _hidden(
+        self,
+        token_ids: Tensor,
+        valid: Tensor | None,
+        columns: slice,
+        time: Tensor | None,
+        cache: KeyValues | None,
+    ) -> Tensor:
+        positions = None
+        if valid is not None:
+            positions = positions_of(valid[:, : columns.stop])[:, columns]
+        elif columns.start:
+            positions = torch.arange(columns.start, columns.stop, device=token_ids.device)[None]
+        hidden: Tensor = self.body(
+            token_ids[:, columns],
+            mask=attention_mask(self.family, token_ids, valid=valid, columns=columns),
+            positions=positions,
+            cache=cache,
+            time=time if self.family.time_conditioned else None,
+        )
+        return hidden  # (batch, columns, width)
 
-    def _at(self, hidden: Tensor, rows: slice) -> Tensor:
+    def _read(self, hidden: Tensor, rows: slice) -> Tensor:
         shift = self.family.logits_shift
         start, stop = rows.start - shift, rows.stop - shift
-        if start >= 0:
-            return hidden[:, start:stop]
-        first = hidden[:, :1].expand(-1, -start, -1)
-        return torch.cat([first, hidden[:, : max(stop, 0)]], dim=1)
+        at = hidden[:, max(start, 0) : max(stop, 0)]
+        if start < 0:
+            at = torch.cat([hidden[:, :1].expand(-1, -start, -1), at], dim=1)
+        out: Tensor = self.head(at)
+        return out

@@ -6,18 +6,16 @@ Python face and sweeps call it.
 
 import hashlib
 import os
-from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from torch import nn
 
+from dllm_eval.api import Denoiser
 from dllm_eval.cards import card_for
 from dllm_eval.checkpoint import read_config, stored_dtype, weight_files
-from dllm_eval.denoiser import ModelDenoiser
 from dllm_eval.errors import UsageError, unknown
 from dllm_eval.families import Family
 from dllm_eval.registry import FAMILIES, MODEL_TYPES, resolve
@@ -39,14 +37,13 @@ Stamps = tuple[tuple[Path, int, int], ...]
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-@dataclass(frozen=True, kw_only=True)
-class LoadedDiffusion:
-    """What a family loader hands back; see `denoiser.ModelDenoiser` for the parts."""
+class LoadedModel(Denoiser, Protocol):
+    """What a family loader hands back."""
 
-    body: nn.Module
-    head: nn.Module
-    family: Family
-    tokenizer: Any
+    @property
+    def tokenizer(self) -> Any:  # noqa: ANN401 - transformers has no one typed tokenizer class
+        """The checkpoint's tokenizer."""
+        ...
 
 
 def load_model(
@@ -56,7 +53,7 @@ def load_model(
     revision: str | None = None,
     dtype: str | None = None,
     device: str | None = None,
-) -> ModelDenoiser:
+) -> LoadedModel:
     """Loads a diffusion model; the same arguments and files give the same object.
 
     Args:
@@ -77,15 +74,13 @@ def load_model(
 @cache
 def _load(
     folder: Path, family: str, dtype: str, device: torch.device, pretrained: str, stamps: Stamps
-) -> ModelDenoiser:
+) -> LoadedModel:
     del stamps  # a changed file makes another entry
     name = family if family != "auto" else _detect_family(folder)
     loader = resolve("family", FAMILIES, name)
-    loaded: LoadedDiffusion = loader(folder, dtype=resolve_dtype(dtype, folder), device=device)
-    _check_card(loaded.family, pretrained, folder)
-    return ModelDenoiser(
-        body=loaded.body, head=loaded.head, family=loaded.family, tokenizer=loaded.tokenizer
-    )
+    model: LoadedModel = loader(folder, dtype=resolve_dtype(dtype, folder), device=device)
+    _check_card(model.family, pretrained, folder)
+    return model
 
 
 def _detect_family(folder: Path) -> str:

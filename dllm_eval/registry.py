@@ -18,7 +18,7 @@ LM_EVAL_MODELS = {
 FAMILIES = {
     "llada": "dllm_eval.adapters.llada:load",
 }
-"""Family name -> loader(folder, *, dtype, device) -> LoadedDiffusion (see `loading.py`)."""
+"""Family name -> loader(folder, *, dtype, device) -> a model (see `loading.LoadedModel`)."""
 
 MODEL_TYPES = {
     "llada": "llada",

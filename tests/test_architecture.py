@@ -11,14 +11,15 @@ HOMES = {"dllm_eval": "dllm_eval", "adapters": "dllm_eval.adapters", "tasks": "d
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 LEAVES = {"errors", "families", "records"}
-CORE = LEAVES | {"api", "denoiser"}
+CORE = LEAVES | {"api", "attention", "denoiser"}
 MAY_IMPORT = {
     "errors": set(),
     "families": set(),
     "records": set(),
-    "api": {"families"},
+    "attention": {"families"},
+    "api": {"attention", "families"},
     "registry": {"errors"},
-    "denoiser": {"families"},
+    "denoiser": {"attention", "families"},
     "samplers": CORE,
     "likelihood": CORE | {"registry"},
     "measure": LEAVES,
@@ -26,7 +27,7 @@ MAY_IMPORT = {
     "reference": set(),
     "cards": {"errors", "families", "registry"},
     "checkpoint": {"errors"},
-    "loading": {"errors", "families", "registry", "cards", "checkpoint", "denoiser"},
+    "loading": {"errors", "families", "registry", "cards", "checkpoint", "api"},
     "files": {"errors"},
     "request_log": {"errors", "records", "files", "measure"},
     "adapters": CORE

@@ -15,7 +15,7 @@ from dllm_eval.sweep.folder import CellFolder
 from dllm_eval.sweep.models import weights_identity
 from dllm_eval.sweep.plan import Cell
 
-_SAME_KERNEL = {"dllm_full": "sdpa"}
+_SAME_KERNEL = {"dllm_eval": "sdpa"}
 """Attention functions of ours that differ from a stock one in the mask and not in the kernel."""
 
 

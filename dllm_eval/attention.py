@@ -1,0 +1,145 @@
+"""Who sees whom: attention patterns as masks, the exact cache, and the one attention call.
+
+Knows tensors and family facts; nothing of layers, weights or samplers. `denoiser.py` asks for the
+mask, every body in `adapters/` calls `attend`.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from dllm_eval.families import Family
+
+
+class KeyValues:
+    """Keys and values of finished columns: written once, read by every later pass.
+
+    Exact where attention only looks back: a finished column's keys do not depend on what comes
+    behind it. A pass over columns [length, stop) sees the held columns and its own; those before
+    `keep` are then held for good.
+
+    Args:
+        capacity: Columns of the whole canvas.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.length = 0
+        """Columns held."""
+        self.keep = 0
+        """Columns that are held after the pass in progress."""
+        self._layers: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def seen(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Held and new keys and values of one layer, (batch, heads, columns, width) each.
+
+        The new ones are written behind the held ones, over what an earlier pass left there.
+        """
+        stop = self.length + key.shape[2]
+        if layer not in self._layers:
+            self._layers[layer] = tuple(  # type: ignore[assignment]
+                new.new_empty(*new.shape[:2], self.capacity, new.shape[3]) for new in (key, value)
+            )
+        keys, values = self._layers[layer]
+        keys[:, :, self.length : stop] = key
+        values[:, :, self.length : stop] = value
+        return keys[:, :, :stop], values[:, :, :stop]
+
+    def advance(self) -> None:
+        """Ends a pass: the columns before `keep` are held."""
+        self.length = max(self.length, self.keep)
+
+
+def attend(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *,
+    mask: Tensor | None,
+    scaling: float | None = None,
+    cache: KeyValues | None = None,
+    layer: int = 0,
+) -> Tensor:
+    """Softmax attention.
+
+    Args:
+        query: (batch, heads, columns, width).
+        key: (batch, key heads, columns, width); key heads divide heads.
+        value: As key.
+        mask: (batch or 1, 1, columns, held + columns) bool, True where a query may look; None
+            where every query sees everything.
+        scaling: Of the logits; None is 1 / sqrt(width).
+        cache: Holds the keys of columns before these, None where there are none.
+        layer: Which of the cache's layers this is.
+
+    Returns:
+        (batch, heads, columns, width).
+    """
+    query, key = query.to(value.dtype), key.to(value.dtype)
+    if cache is not None:
+        key, value = cache.seen(layer, key, value)
+    return functional.scaled_dot_product_attention(
+        query,
+        key,
+        value,
+        attn_mask=mask,
+        scale=scaling,
+        enable_gqa=query.shape[1] != key.shape[1],
+    )
+
+
+def positions_of(valid: Tensor) -> Tensor:
+    """(batch, length) int64: each column's place among its row's own tokens, padding apart."""
+    return (valid.cumsum(dim=1) - 1).clamp(min=0)
+
+
+def attention_mask(
+    family: Family, token_ids: Tensor, *, valid: Tensor | None, columns: slice
+) -> Tensor | None:
+    """The family's attention pattern over a batch.
+
+    Args:
+        family: Its `attention` names the pattern:
+            full: every position sees every other;
+            block_causal: a position sees its own block and those before (SDAR, LLaDA2);
+            causal_context: finished blocks are read causally, the row's last block sees itself
+            and everything before (NBDiff);
+            reordered: as if revealed tokens came first and masked ones behind them, both in
+            reading order, under causal attention (WeDLM).
+        token_ids: (batch, length) int64.
+        valid: (batch, length) bool, False at padding; None where nothing is padded.
+        columns: The columns that ask; they may look at [0, columns.stop).
+
+    Returns:
+        (batch or 1, 1, columns, keys) bool, or None where everything is seen. Padding sees all that
+        is not padding, so that no row is empty.
+    """
+    keys = slice(0, columns.stop)
+    seen = None if valid is None else valid[:, None, None, keys]
+    if family.attention == "full" or _in_one_block(family, columns):
+        return seen
+    if valid is None:
+        places = torch.arange(columns.stop, device=token_ids.device)[None]
+    else:
+        places = positions_of(valid[:, keys])
+    query, key = places[:, columns, None], places[:, None, keys]
+    length = family.block_length or 1
+    if family.attention == "block_causal":
+        pattern = query // length >= key // length
+    elif family.attention == "causal_context":
+        last = places[:, -1:, None]
+        pattern = (key <= query) | (query // length == last // length)
+    else:
+        masked = token_ids[:, keys] == family.mask_id
+        asking, asked = masked[:, columns, None], masked[:, None, keys]
+        pattern = torch.where(asking & ~asked, True, (key <= query) & (asking | ~asked))
+    pattern = pattern[:, None]
+    if valid is None or seen is None:
+        return pattern
+    return (pattern | ~valid[:, None, columns, None]) & seen
+
+
+def _in_one_block(family: Family, columns: slice) -> bool:
+    """Whether the columns are one block of an aligned layout, which looks back on everything."""
+    length = family.aligned_block
+    return length is not None and columns.start // length == (columns.stop - 1) // length

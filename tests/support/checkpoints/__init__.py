@@ -1,0 +1,1 @@
+"""Writers of tiny random checkpoints, each in its family's published layout."""
