@@ -10,7 +10,10 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from dllm_eval.errors import UsageError, unknown
+from dllm_eval.families import Family
+from dllm_eval.likelihood.config import TargetEnd
 from dllm_eval.samplers import SamplerConfig
+from dllm_eval.samplers.config import CHOICES
 
 SAMPLER_NAMES = tuple(field.name for field in fields(SamplerConfig))
 
@@ -49,8 +52,17 @@ class DiffusionArguments(Arguments):
     mc_samples: int = Field(default=128, ge=1)
     check_greedy: bool = False
     """Whether a likelihood request also decodes greedily, to fill in lm-eval's is_greedy."""
+    target_end: TargetEnd = "none"
+    """"eos" puts the end-of-text id behind a likelihood's target, seen and not scored, as Dream's
+    published evaluation does; windows of a rolling likelihood are never ended."""
     infill_length: str = "oracle"
-    """"oracle" gives the canvas the reference answer's length, "fixed:N" always N tokens."""
+    """"oracle" gives the canvas the reference answer's length, "fixed:N" always N tokens; a model
+    that chooses its own length does so whatever is set here."""
+
+    @field_validator("target_end", mode="before")
+    @classmethod
+    def _none_is_a_name(cls, value: object) -> object:
+        return "none" if value is None else value
 
     @field_validator("infill_length")
     @classmethod
@@ -113,11 +125,11 @@ def without_none_texts(given: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def sampler_config(given: Mapping[str, Any]) -> SamplerConfig:
-    """The sampler settings among a model's arguments."""
+def sampler_config(given: Mapping[str, Any], family: Family) -> SamplerConfig:
+    """The sampler settings among a model's arguments, over the family's published ones."""
     settings = {name: value for name, value in given.items() if name in SAMPLER_NAMES}
-    # "none" is None to lm-eval's argument string, but the name of a rule in these two.
-    for name in ("eos_policy", "stop"):
-        if name in settings and settings[name] is None:
+    # "none" is None to lm-eval's argument string, but the name of a choice in some settings.
+    for name, accepted in CHOICES.items():
+        if name in settings and settings[name] is None and "none" in accepted:
             settings[name] = "none"
-    return SamplerConfig.from_mapping(settings)
+    return SamplerConfig.from_mapping(settings, family)

@@ -249,7 +249,7 @@ class EvaluationLM(TemplateLM):
 
     def _windows(self, text: str) -> list[Pair]:
         windows = get_rolling_token_windows(
-            token_list=self.tok_encode(text),
+            token_list=self.codec.encode(text, add_special_tokens=False),
             prefix_token=self.prefix_token_id,
             max_seq_len=self.max_length - self.rolling_margin,
             context_len=1,

@@ -1,11 +1,10 @@
-"""`dllm` in lm-eval: any masked diffusion family, any sampler, any likelihood estimator.
+"""`dllm` in lm-eval: any diffusion family, any sampler, any likelihood estimator.
 
 Translates lm-eval's requests for `samplers` and `likelihood`; knows neither's rules. lm-eval builds
 it by name through the registry.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from lm_eval.api.instance import Instance
@@ -23,7 +22,7 @@ from .arguments import (
     sampler_config,
     without_none_texts,
 )
-from .base import EvaluationLM, Pair
+from .base import EvaluationLM, Ids, Pair
 from .jobs import GenerationJob, Identity, content_seed, infill_of, read_keywords
 
 ROWS_PER_FORWARD = 32
@@ -49,13 +48,13 @@ class DiffusionLM(EvaluationLM):
     def __init__(self, **given: Any) -> None:  # noqa: ANN401 - lm-eval passes what the user typed
         given = without_none_texts(given)
         arguments = parse("dllm", DiffusionArguments, given, SAMPLER_NAMES)
-        self.config = sampler_config(given)
         self.likelihood = LikelihoodConfig(
             estimator=arguments.likelihood,
             samples=arguments.mc_samples,
             seed=arguments.seed,
             batch_size=max(arguments.batch_size, ROWS_PER_FORWARD),
             check_greedy=arguments.check_greedy,
+            target_end=arguments.target_end,
         )
         self.denoiser = load_model(
             arguments.pretrained,
@@ -64,12 +63,14 @@ class DiffusionLM(EvaluationLM):
             dtype=arguments.dtype,
             device=arguments.device,
         )
+        self.family = self.denoiser.family
+        self.config = sampler_config(given, self.family)
         self.infill_length = arguments.infill_length
         super().__init__(
             arguments,
             tokenizer=self.denoiser.tokenizer,
             device=self.denoiser.device,
-            context_length=self.denoiser.family.context_length,
+            context_length=self.family.context_length,
         )
 
     def _settings(self) -> str:
@@ -78,40 +79,57 @@ class DiffusionLM(EvaluationLM):
     def _job(self, request: Instance, identity: Identity) -> GenerationJob:
         keywords = read_keywords(request.args[1], self.config.temperature)
         parts = infill_of(request)
-        if parts is not None:
+        if parts is not None and self.family.looks_ahead:
             return self._infilling_job(parts, identity)
         length = self.config.gen_length
-        prefix = self._truncated(self.tok_encode(request.args[0]), self._room(length))
-        return GenerationJob(
-            identity=identity,
-            prompt=Prompt(prefix=prefix, seed=self._seed(prefix, (), identity)),
-            length=length,
-            until=keywords.until,
-            limit=keywords.max_gen_toks,
-        )
-
-    def _infilling_job(self, parts: dict[str, str], identity: Identity) -> GenerationJob:
-        text, held_back = self.codec.split_trailing_blanks(parts["prefix"])
-        suffix = tuple(self.codec.encode(parts["suffix"], add_special_tokens=False))
-        length = self._canvas_length(held_back + parts["middle"])
-        room = self._room(length)
-        if len(suffix) >= room:
-            self._warn_once(
-                f"a suffix of {len(suffix)} tokens is cut from the right to {room // 2}"
-            )
-            suffix = suffix[: room // 2]
-        prefix = self._truncated(self.tok_encode(text), room - len(suffix))
+        ids, suffix = self._framed(self.tok_encode(request.args[0]), ())
+        prefix = self._truncated(ids, self._room(length) - len(suffix))
         return GenerationJob(
             identity=identity,
             prompt=Prompt(prefix=prefix, suffix=suffix, seed=self._seed(prefix, suffix, identity)),
             length=length,
+            until=keywords.until,
+            limit=keywords.max_gen_toks,
+            infill=None if parts is None else "prefix_only",
+            infill_length=None if parts is None else f"fixed:{length}",
+        )
+
+    def _infilling_job(self, parts: dict[str, str], identity: Identity) -> GenerationJob:
+        text, held_back = self.codec.split_trailing_blanks(parts["prefix"])
+        behind = tuple(self.codec.encode(parts["suffix"], add_special_tokens=False))
+        before, behind = self._framed(self.tok_encode(text), behind)
+        length = self._canvas_length(held_back + parts["middle"])
+        room = self._room(length)
+        if len(behind) >= room:
+            self._warn_once(
+                f"a suffix of {len(behind)} tokens is cut from the right to {room // 2}"
+            )
+            behind = behind[: room // 2]
+        prefix = self._truncated(before, room - len(behind))
+        return GenerationJob(
+            identity=identity,
+            prompt=Prompt(prefix=prefix, suffix=behind, seed=self._seed(prefix, behind, identity)),
+            length=length,
             infill="native",
-            infill_length=self.infill_length,
+            infill_length="model" if self._chooses_length else self.infill_length,
             held_back=held_back,
         )
 
+    @property
+    def _chooses_length(self) -> bool:
+        return self.family.expand_id is not None
+
+    def _framed(self, prefix: Sequence[int], suffix: Ids) -> tuple[list[int], Ids]:
+        """A model that chooses its length is given the text's both ends (DreamOn)."""
+        if not self._chooses_length:
+            return list(prefix), suffix
+        begin = [] if prefix and prefix[0] == self.codec.begin_id else [self.codec.begin_id]
+        return [*begin, *prefix], (*suffix, self.family.eos_id)
+
     def _canvas_length(self, middle: str) -> int:
         kind, _, count = self.infill_length.partition(":")
+        if self._chooses_length:
+            return self.config.gen_length
         if kind == "fixed":
             return int(count)
         return max(1, len(self.codec.encode(middle, add_special_tokens=False)))
@@ -133,15 +151,14 @@ class DiffusionLM(EvaluationLM):
         return generate_batch(self.denoiser, [job.prompt for job in batch], config)
 
     def _config_for(self, job: GenerationJob) -> SamplerConfig:
-        if job.infill is None:
-            return self.config
-        return replace(
-            self.config,
-            gen_length=job.length,
-            block_length=None,
-            steps=min(self.config.steps, job.length),
-            stop="none",  # there is no later block to leave out
-        )
+        native = job.infill == "native" and not self._chooses_length
+        return self.config.within(job.length) if native else self.config
+
+    def _pair(self, context: str, continuation: str) -> Pair:
+        before, after = super()._pair(context, continuation)
+        if self.likelihood.target_end == "none":
+            return before, after
+        return self._truncated(before, self.max_length - len(after) - 1), after
 
     def _score(self, pairs: Sequence[Pair], salts: Sequence[str | None]) -> list[Likelihood]:
         return score(self.denoiser, pairs, self.likelihood, salts=salts)

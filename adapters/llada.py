@@ -205,4 +205,5 @@ def _family(published: dict[str, Any], tokenizer: Any, folder: Path) -> Family: 
         eot_id=token_id(tokenizer, END_OF_TURN_TOKEN),
         pad_id=eos_id if pad_id in (None, mask_id) else pad_id,
         context_length=published["max_sequence_length"],
+        decoding={"sampler": "low_confidence"},
     )

@@ -17,7 +17,7 @@ from importlib import import_module
 import torch
 from transformers import LlamaConfig, LlamaModel
 
-from dllm_eval.api import Prompt
+from dllm_eval.api import Denoiser, Prompt
 from dllm_eval.denoiser import ModelDenoiser
 from dllm_eval.families import Family
 from dllm_eval.loading import load_model
@@ -57,7 +57,7 @@ def seconds(work: Callable[[], object], device: torch.device) -> float:
     return timer.seconds
 
 
-def host_waits(model: ModelDenoiser, prompt: Prompt, config: SamplerConfig) -> str:
+def host_waits(model: Denoiser, prompt: Prompt, config: SamplerConfig) -> str:
     """Denoises once under torch's synchronisation check; says what it found."""
     canvas = Canvas.build(
         [prompt],

@@ -42,6 +42,7 @@ class Denoiser(Protocol):
         rows: slice | None = None,
         time: Tensor | None = None,
         cache: KeyValues | None = None,
+        self_conditioning: Tensor | None = None,
     ) -> Tensor:
         """One forward pass; row i predicts position i whatever the family's shift.
 
@@ -53,6 +54,8 @@ class Denoiser(Protocol):
                 are conditioned on it look at it.
             cache: Finished columns, which this pass reads instead of processing them again; the
                 pass adds the columns before `cache.keep`. Only where attention looks back alone.
+            self_conditioning: (batch, rows, vocab) logits, what the same rows were predicted to be
+                one step before; only families that are conditioned on it look at it.
 
         Returns:
             (batch, number of rows, vocab_size) logits in the model's dtype, a fresh tensor that

@@ -49,6 +49,32 @@ class KeyValues:
         """Ends a pass: the columns before `keep` are held."""
         self.length = max(self.length, self.keep)
 
+    def spread(self, rows: Tensor) -> "KeyValues":
+        """The held columns under a batch in which row i continues row `rows[i]`; it holds no more.
+
+        Args:
+            rows: (batch,) int64.
+        """
+        return _Spread(self, rows)
+
+
+class _Spread(KeyValues):
+    """Held columns that several rows of a batch share; a layer's copy of them ends with its use."""
+
+    def __init__(self, held: KeyValues, rows: Tensor) -> None:
+        super().__init__(held.capacity)
+        self.length = self.keep = held.length
+        self._layers = held._layers
+        self._rows = rows
+
+    def seen(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        held = (part[:, :, : self.length] for part in self._layers[layer])
+        keys, values = (
+            torch.cat([old.index_select(0, self._rows), new], dim=2)
+            for old, new in zip(held, (key, value), strict=True)
+        )
+        return keys, values
+
 
 def attend(
     query: Tensor,
@@ -94,7 +120,7 @@ def positions_of(valid: Tensor) -> Tensor:
 
 
 def attention_mask(
-    family: Family, token_ids: Tensor, *, valid: Tensor | None, columns: slice
+    family: Family, token_ids: Tensor, *, valid: Tensor | None, columns: slice, rows: slice
 ) -> Tensor | None:
     """The family's attention pattern over a batch.
 
@@ -102,13 +128,14 @@ def attention_mask(
         family: Its `attention` names the pattern:
             full: every position sees every other;
             block_causal: a position sees its own block and those before (SDAR, LLaDA2);
-            causal_context: finished blocks are read causally, the row's last block sees itself
-            and everything before (NBDiff);
+            causal_context: everything is read causally but the rows asked for, which see each
+            other too (NBDiff);
             reordered: as if revealed tokens came first and masked ones behind them, both in
             reading order, under causal attention (WeDLM).
         token_ids: (batch, length) int64.
         valid: (batch, length) bool, False at padding; None where nothing is padded.
-        columns: The columns that ask; they may look at [0, columns.stop).
+        columns: The columns that look; they may look at [0, columns.stop).
+        rows: The columns whose logits are wanted.
 
     Returns:
         (batch or 1, 1, columns, keys) bool, or None where everything is seen. Padding sees all that
@@ -116,7 +143,7 @@ def attention_mask(
     """
     keys = slice(0, columns.stop)
     seen = None if valid is None else valid[:, None, None, keys]
-    if family.attention == "full" or _in_one_block(family, columns):
+    if family.attention == "full" or _sees_all(family, columns, rows):
         return seen
     if valid is None:
         places = torch.arange(columns.stop, device=token_ids.device)[None]
@@ -127,8 +154,8 @@ def attention_mask(
     if family.attention == "block_causal":
         pattern = query // length >= key // length
     elif family.attention == "causal_context":
-        last = places[:, -1:, None]
-        pattern = (key <= query) | (query // length == last // length)
+        looking = torch.arange(columns.start, columns.stop, device=token_ids.device)
+        pattern = (key <= query) | (looking >= rows.start)[None, :, None]
     else:
         masked = token_ids[:, keys] == family.mask_id
         asking, asked = masked[:, columns, None], masked[:, None, keys]
@@ -139,7 +166,9 @@ def attention_mask(
     return (pattern | ~valid[:, None, columns, None]) & seen
 
 
-def _in_one_block(family: Family, columns: slice) -> bool:
-    """Whether the columns are one block of an aligned layout, which looks back on everything."""
+def _sees_all(family: Family, columns: slice, rows: slice) -> bool:
+    """Whether a pattern that looks back leaves nothing out for these columns."""
+    if family.attention == "causal_context":
+        return int(columns.start) >= int(rows.start)
     length = family.aligned_block
     return length is not None and columns.start // length == (columns.stop - 1) // length

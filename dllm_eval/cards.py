@@ -1,21 +1,30 @@
 """Model cards: one checkpoint's published facts, read from YAML.
 
 Knows the cards' schema and where they lie; knows no weights and imports neither torch nor lm-eval.
-The loader checks ids against a card, and `dllm-eval models` prints them. Every published score
-names its source.
+The loader checks ids against a card, `published.py` turns its scores into commands, and
+`dllm-eval models` prints them. Every published score names its source and how it was read.
 """
 
+import re
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from dllm_eval.capabilities import CAPABILITIES
 from dllm_eval.errors import UsageError
 from dllm_eval.families import Attention, Noise
-from dllm_eval.registry import FAMILIES, MODEL_TYPES
+
+Evidence = Literal["repository", "page", "quoted"]
+"""Read in the authors' repository; on their page or model card; or in a third party's words."""
+
+PROTOCOL = ("num_fewshot", "chat_template", "infill_length", "samples")
+"""The fields of `DecodingSettings` that are no sampler setting."""
+
+_Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Part(BaseModel):
@@ -23,54 +32,129 @@ class _Part(BaseModel):
 
 
 class DecodingSettings(_Part):
-    """How a published score was decoded; None where its source does not say."""
+    """How a published score was decoded, in the words of `SamplerConfig`.
 
+    A field that is not in `model_fields_set` is one the source does not state; a stated None means
+    that the rule is switched off.
+    """
+
+    sampler: str | None = None
+    schedule: str | None = None
+    steps: int | None = None
+    """Over the whole canvas."""
+    steps_per_block: int | None = None
+    """Where a default has to fit a canvas of any length."""
     gen_length: int | None = None
     block_length: int | None = None
-    steps: int | None = None
+    sub_block_length: int | None = None
+    initial_length: int | None = None
+    temperature: float | None = None
+    final_temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    top_p_cut: str | None = None
+    confidence: str | None = None
+    threshold: float | None = None
+    strict_threshold: bool | None = None
+    at_least: str | None = None
+    position_temperature: float | None = None
+    first_token: str | None = None
+    edit_threshold: float | None = None
+    max_edit_steps: int | None = None
+    window: int | None = None
+    entropy_threshold: float | None = None
+    position_penalty: float | None = None
+    entropy_bound: float | None = None
+    stop_entropy: float | None = None
+    stable_steps: int | None = None
+    transition: str | None = None
     cfg_scale: float | None = None
-    num_fewshot: int | None = None
     eos_policy: Literal["none", "forbid", "last"] | None = None
+    stop: Literal["none", "eos"] | None = None
+    num_fewshot: int | None = None
+    chat_template: bool | None = None
+    infill_length: str | None = None
     samples: int | None = None
     """Monte-Carlo samples of a likelihood score."""
+
+    def stated(self) -> dict[str, Any]:
+        """What the source states, in the order of the fields."""
+        own = type(self).model_fields
+        return {name: getattr(self, name) for name in own if name in self.model_fields_set}
+
+    def sampler_settings(self) -> dict[str, Any]:
+        """The stated settings of the sampler, without the protocol's."""
+        return {name: value for name, value in self.stated().items() if name not in PROTOCOL}
 
 
 class PublishedScore(_Part):
     """One number as its source prints it, in percent unless the metric says otherwise."""
 
     task: str
+    """The benchmark, in one spelling for all cards."""
     value: float
     metric: str
     harness: str
+    """What computed it: "lm-eval", "OpenCompass", "internal" and the like."""
+    asked_by: Literal["generation", "likelihood"] = "generation"
+    lm_eval_task: str | None = None
+    """The lm-eval task its source ran, where it says so."""
+    variant: str | None = None
+    """What tells it from a score with the same task and settings, for example "S mode"."""
     settings: DecodingSettings = DecodingSettings()
     source: str
+    evidence: Evidence = "repository"
+    remark: str | None = None
 
 
 class Card(_Part):
-    """One checkpoint. A report-only card has scores and no loader."""
+    """One checkpoint. An unpublished one has no weights, a report-only one has no loader either."""
 
     name: str
     hub_id: str | None = None
-    kind: Literal["checkpoint", "report_only"] = "checkpoint"
+    kind: Literal["checkpoint", "unpublished", "report_only"] = "checkpoint"
     family: str | None = None
+    revision: str | None = Field(default=None, pattern="^[0-9a-f]{40}$")
+    """The commit of the weights, where it could be read."""
+    model_type: str | None = None
+    """The published config.json's, where it could be read."""
+    paper: str | None = None
     native_class: str | None = None
+    weight_names: str | None = None
+    """The file whose table maps published tensor names to native parameters."""
     mask_id: int | None = None
     eos_id: int | None = None
     eot_id: int | None = None
     noise: Noise | None = None
     attention: Attention | None = None
     logits_shift: int | None = None
+    block_length: int | None = None
     context_length: int | None = None
     licence: str | None = None
+    """Of the weights, where a source for it could be read."""
     likelihood: str = ""
     """What a likelihood of this model is: exact, a bound, or nothing."""
+    rule: str = ""
+    """Which published decoding rule the loop follows for it."""
+    decoding: DecodingSettings = DecodingSettings()
+    """The published default settings."""
     notes: list[str] = []
     scores: list[PublishedScore] = []
 
+    @property
+    def where(self) -> str:
+        """The hub id, or in words why there is none."""
+        absent = {"unpublished": "no checkpoint published", "report_only": "report only"}
+        return self.hub_id or absent.get(self.kind, "not on the hub")
+
     @model_validator(mode="after")
-    def _loadable(self) -> "Card":
-        if self.kind == "checkpoint" and self.family not in FAMILIES:
-            raise ValueError(f"family {self.family!r} is not one of {', '.join(FAMILIES)}")
+    def _loadable(self) -> Self:
+        if self.kind == "report_only":
+            return self
+        if self.family not in CAPABILITIES:
+            raise ValueError(f"family {self.family!r} is not one of {', '.join(CAPABILITIES)}")
+        if self.kind == "unpublished" and self.hub_id is not None:
+            raise ValueError(f"an unpublished checkpoint has no hub_id, here {self.hub_id!r}")
         return self
 
 
@@ -83,7 +167,7 @@ def cards_folder() -> Path:
 def read_card(path: Path) -> Card:
     """One card; a bad one is a `UsageError` naming the file and the field."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except yaml.YAMLError as error:
         line = " ".join(str(error).split())
         raise UsageError(f"card {path} is not valid YAML: {line}") from error
@@ -117,27 +201,11 @@ def card_for(name_or_path: str) -> Card | None:
     return None
 
 
-class FamilyRow(_Part):
-    """One line of the table of families."""
-
-    family: str
-    model_types: list[str]
-    cards: list[str]
-    generation: str
-    infilling: str
-    likelihood: str
+def cards_of(family: str) -> list[Card]:
+    """The cards of a family; numbers in their names sort as numbers."""
+    return sorted((card for card in load_cards() if card.family == family), key=_natural)
 
 
-def family_table() -> list[FamilyRow]:
-    """What each family that loads today supports."""
-    return [
-        FamilyRow(
-            family=family,
-            model_types=sorted(kind for kind, name in MODEL_TYPES.items() if name == family),
-            cards=[card.name for card in load_cards() if card.family == family],
-            generation="any sampler, any step count, semi-autoregressive blocks, guidance",
-            infilling="native, between prefix and suffix",
-            likelihood=next((c.likelihood for c in load_cards() if c.family == family), ""),
-        )
-        for family in FAMILIES
-    ]
+def _natural(card: Card) -> list[tuple[float, str]]:
+    parts = re.split(r"(\d+(?:\.\d+)?)", card.name.lower())
+    return [(float(part), "") if part[:1].isdigit() else (-1.0, part) for part in parts]

@@ -99,6 +99,7 @@ def load_weights(
     *,
     dtype: torch.dtype,
     device: torch.device,
+    unused: tuple[str, ...] = (),
 ) -> None:
     """Puts a folder's tensors in place of the parameters of a module built on the meta device.
 
@@ -110,6 +111,7 @@ def load_weights(
         names: Parameter name in `module` -> tensor name in the files, or a `Stack` of them.
         dtype: What the parameters become.
         device: Where the parameters go.
+        unused: Beginnings of the names of published tensors that are known and not read.
 
     Raises:
         UsageError: A tensor is missing, surplus or wrongly shaped, or a file is damaged.
@@ -119,6 +121,8 @@ def load_weights(
     for path in weight_files(folder):
         with _opened(path, device) as file:
             for source in file.keys():  # noqa: SIM118 - an open safetensors file is not a mapping
+                if source.startswith(unused):
+                    continue
                 place = wanted.pop(source, None)
                 if place is None:
                     raise UsageError(

@@ -6,13 +6,14 @@ on stderr and exit code 2; work that is left over becomes one line and exit code
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dllm_eval.errors import UsageError
 
 if TYPE_CHECKING:
+    from dllm_eval.model_pages import Page
     from dllm_eval.sweep.plan import Cell
     from dllm_eval.sweep.spec import Sweep
 
@@ -101,23 +102,37 @@ def report(
 
 @app.command()
 def models(
-    name: Annotated[str | None, typer.Argument(help="A card's name or a hub id.")] = None,
+    name: Annotated[str | None, typer.Argument(help="A family, a card or a hub id.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    reported: Annotated[
+        bool, typer.Option("--reported", help="Published scores against reproduced ones.")
+    ] = False,
+    results: Annotated[
+        list[Path] | None, typer.Option("--results", help="Folders with runs to compare.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Write markdown here.")] = None,
 ) -> None:
-    """List model families and cards, or show one card with its published scores."""
-    from dllm_eval.cards import card_for, load_cards
-    from dllm_eval.errors import unknown
-    from dllm_eval.loading import SHIPPED, resolve_checkpoint
+    """List model families and checkpoints, or show one with its published scores."""
+    from dllm_eval.model_index import data_of, families_markdown
+    from dllm_eval.model_pages import overview, page_of
 
-    if name is None:
-        _print_families()
+    if results and not reported:
+        raise UsageError("--results are compared with published scores: pass --reported as well")
+    if reported:
+        _models_reported(name, results or [], out=out, as_json=as_json)
         return
-    if name in SHIPPED:
-        print(f"{name} lies in {resolve_checkpoint(name)} (training.json there: how it was made)")
+    if out is not None:
+        if name is not None:
+            raise UsageError("--out takes the table of all families: leave the name out")
+        _write(out, families_markdown())
         return
-    card = card_for(name)
-    if card is None:
-        raise unknown("model card", name, [*SHIPPED, *(card.name for card in load_cards())])
-    _print_card(card)
+    found = data_of(name) if as_json else overview() if name is None else page_of(name)
+    if found is None:
+        _shipped_model(str(name))
+    elif as_json:
+        _print_json(found)
+    else:
+        _print_page(found)
 
 
 @app.command()
@@ -169,39 +184,50 @@ def _report(folders: list[Path], out: Path) -> None:
         print(path)
 
 
-def _print_families() -> None:
+def _print_page(page: "Page") -> None:
     from rich.console import Console
-    from rich.table import Table
-
-    from dllm_eval.cards import family_table, load_cards
 
     console = Console()
-    families = Table("family", "cards", "generation", "infilling", "likelihood")
-    for row in family_table():
-        families.add_row(
-            row.family, ", ".join(row.cards), row.generation, row.infilling, row.likelihood
-        )
-    console.print(families)
-    cards = Table("card", "hub id", "family", "published scores")
-    for card in load_cards():
-        cards.add_row(card.name, card.hub_id or "", card.family or "", str(len(card.scores)))
-    console.print(cards)
-    console.print("dllm-eval models NAME shows one card")
+    for part in page:
+        # A line that is a command must stay whole, so that it can be copied.
+        console.print(part, markup=False, highlight=False, soft_wrap=isinstance(part, str))
 
 
-def _print_card(card: Any) -> None:  # noqa: ANN401 - cards.py is imported late
-    from rich.console import Console
-    from rich.table import Table
+def _print_json(value: object) -> None:
+    import json
 
-    console = Console()
-    for field, value in card.model_dump(exclude={"scores", "notes"}, exclude_none=True).items():
-        console.print(f"{field}: {value}", markup=False, highlight=False)
-    for note in card.notes:
-        console.print(f"note: {note}", markup=False, highlight=False)
-    table = Table("task", "score", "metric", "settings", "source", title="published scores")
-    for score in card.scores:
-        settings = score.settings.model_dump(exclude_defaults=True)
-        shown = ", ".join(f"{key}={value}" for key, value in settings.items())
-        table.add_row(score.task, f"{score.value:g}", score.metric, shown, score.source)
-    if card.scores:
-        console.print(table)
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _shipped_model(name: str) -> None:
+    from dllm_eval.loading import SHIPPED, resolve_checkpoint
+    from dllm_eval.model_index import unknown_model
+
+    if name not in SHIPPED:
+        raise unknown_model(name, SHIPPED)
+    print(f"{name} lies in {resolve_checkpoint(name)} (training.json there: how it was made)")
+
+
+def _models_reported(
+    name: str | None, folders: list[Path], *, out: Path | None, as_json: bool
+) -> None:
+    from dllm_eval.model_index import all_cards, cards_named
+    from dllm_eval.report.reproduced import compare
+    from dllm_eval.report.reproduced_text import as_data, markdown, page
+    from dllm_eval.report.runs import read_runs
+
+    cards = all_cards() if name is None else cards_named(name)
+    rows, misses = compare(cards, read_runs(folders))
+    if out is not None:
+        _write(out, markdown(rows, misses))
+    elif as_json:
+        _print_json(as_data(rows))
+    else:
+        _print_page(page(rows, misses))
+
+
+def _write(path: Path, content: str) -> None:
+    from dllm_eval.files import write_text
+
+    write_text(path, content)
+    print(path)

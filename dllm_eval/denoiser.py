@@ -65,6 +65,7 @@ class ModelDenoiser:
         rows: slice | None = None,
         time: Tensor | None = None,
         cache: KeyValues | None = None,
+        self_conditioning: Tensor | None = None,
     ) -> Tensor:
         """One forward pass; row i predicts position i. See `api.Denoiser.logits`.
 
@@ -72,22 +73,38 @@ class ModelDenoiser:
         only. With a logit shift of s, position i is read at i - s; where that lies before the
         first column of the pass, at that column.
         """
+        del self_conditioning  # no family with a plain body takes one
         rows = rows or slice(0, token_ids.shape[1])
         start = 0 if cache is None else cache.length
-        # A family that only looks back need not process what lies behind the rows asked for.
-        stop = token_ids.shape[1] if self.family.attention == "full" else rows.stop
-        columns = slice(start, stop)
+        columns = slice(start, self._stop(rows, token_ids.shape[1]))
         with torch.inference_mode():
-            hidden = self._hidden(token_ids, valid, columns, time, cache)
+            mask = attention_mask(self.family, token_ids, valid=valid, columns=columns, rows=rows)
+            hidden = self._hidden(token_ids, valid, columns, mask, time, cache)
             if cache is not None:
                 cache.advance()
-            return self._read(hidden, slice(rows.start - start, rows.stop - start))
+            own = None if valid is None else valid[:, columns]
+            return self._read(hidden, slice(rows.start - start, rows.stop - start), own)
+
+    def _stop(self, rows: slice, length: int) -> int:
+        """Behind the last column that the rows can see; the rest need not be processed.
+
+        Blocks are taken to begin at whole multiples of their length, as an unpadded text's do.
+        """
+        if self.family.attention == "full":
+            return length
+        stop: int = rows.stop
+        block = self.family.aligned_block
+        if block is not None:
+            last = max(stop - 1 - self.family.logits_shift, 0)
+            stop = max(stop, (last // block + 1) * block)
+        return min(stop, length)
 
     def _hidden(
         self,
         token_ids: Tensor,
         valid: Tensor | None,
         columns: slice,
+        mask: Tensor | None,
         time: Tensor | None,
         cache: KeyValues | None,
     ) -> Tensor:
@@ -98,18 +115,22 @@ class ModelDenoiser:
             positions = torch.arange(columns.start, columns.stop, device=token_ids.device)[None]
         hidden: Tensor = self.body(
             token_ids[:, columns],
-            mask=attention_mask(self.family, token_ids, valid=valid, columns=columns),
+            mask=mask,
             positions=positions,
             cache=cache,
             time=time if self.family.time_conditioned else None,
         )
         return hidden  # (batch, columns, width)
 
-    def _read(self, hidden: Tensor, rows: slice) -> Tensor:
+    def _read(self, hidden: Tensor, rows: slice, valid: Tensor | None) -> Tensor:
         shift = self.family.logits_shift
         start, stop = rows.start - shift, rows.stop - shift
         at = hidden[:, max(start, 0) : max(stop, 0)]
         if start < 0:
             at = torch.cat([hidden[:, :1].expand(-1, -start, -1), at], dim=1)
+        if shift and valid is not None:
+            # A row's first position has no neighbour but padding.
+            first = ~valid.roll(shift, dims=1)[:, rows]
+            at = torch.where(first[..., None], hidden[:, rows], at)
         out: Tensor = self.head(at)
         return out

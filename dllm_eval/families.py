@@ -28,6 +28,8 @@ class Family:
     """Ends the visible text, and fills a canvas behind its answer."""
     eot_id: int | None = None
     """A chat model's end-of-turn id, if it has one; it ends the visible text too."""
+    more_end_ids: tuple[int, ...] = ()
+    """Further ids that end the visible text."""
     pad_id: int
     """Fills unequal rows of a batch; hidden from attention."""
     logits_shift: int = 0
@@ -35,11 +37,13 @@ class Family:
     attention: Attention = "full"
     """Which positions a position sees, see `dllm_eval/attention.py`."""
     block_length: int | None = None
-    """The block size a block-causal family was trained with."""
+    """The block size that the family was trained with, where it has one."""
     context_length: int
     """Longest canvas, prompt included."""
     time_conditioned: bool = False
     """Whether the model is told how much noise is left."""
+    self_conditioned: bool = False
+    """Whether the model is given its own last prediction."""
     likelihood: Bound | None = "masked"
     """Which bound on log p(target | context) the family has; None where it has none."""
     expand_id: int | None = None
@@ -52,7 +56,8 @@ class Family:
     @property
     def end_ids(self) -> tuple[int, ...]:
         """The ids at which visible text ends."""
-        return (self.eos_id,) if self.eot_id is None else (self.eos_id, self.eot_id)
+        turn = () if self.eot_id is None else (self.eot_id,)
+        return (self.eos_id, *turn, *self.more_end_ids)
 
     @property
     def aligned_block(self) -> int | None:
@@ -60,7 +65,7 @@ class Family:
 
         Attention that looks back only by whole blocks leaves no choice of where they lie.
         """
-        return self.block_length if self.attention in ("block_causal", "causal_context") else None
+        return self.block_length if self.attention == "block_causal" else None
 
     @property
     def looks_ahead(self) -> bool:

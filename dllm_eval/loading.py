@@ -18,7 +18,7 @@ from dllm_eval.cards import card_for
 from dllm_eval.checkpoint import read_config, stored_dtype, weight_files
 from dllm_eval.errors import UsageError, unknown
 from dllm_eval.families import Family
-from dllm_eval.registry import FAMILIES, MODEL_TYPES, resolve
+from dllm_eval.registry import FAMILIES, MODEL_TYPES, family_loader
 
 SHIPPED = {"reference-diffusion": "diffusion", "reference-ar": "ar"}
 """Names of the models in the package -> their folder under dllm_eval/reference."""
@@ -41,6 +41,11 @@ class LoadedModel(Denoiser, Protocol):
     """What a family loader hands back."""
 
     @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights."""
+        ...
+
+    @property
     def tokenizer(self) -> Any:  # noqa: ANN401 - transformers has no one typed tokenizer class
         """The checkpoint's tokenizer."""
         ...
@@ -58,7 +63,8 @@ def load_model(
 
     Args:
         pretrained: A local folder, a hub id, or "reference-diffusion".
-        family: A name in `registry.FAMILIES`; "auto" goes by config.json's model_type.
+        family: A name in `registry.FAMILIES`, or "module:function" of a loader of your own; "auto"
+            goes by the checkpoint's card, else by its model_type.
         revision: Of a hub id.
         dtype: "float32", "bfloat16" or "float16"; None means as stored.
         device: None means the first CUDA device, or the CPU where there is none.
@@ -76,14 +82,18 @@ def _load(
     folder: Path, family: str, dtype: str, device: torch.device, pretrained: str, stamps: Stamps
 ) -> LoadedModel:
     del stamps  # a changed file makes another entry
-    name = family if family != "auto" else _detect_family(folder)
-    loader = resolve("family", FAMILIES, name)
+    name = family if family != "auto" else _detect_family(folder, pretrained)
+    loader = family_loader(name)
     model: LoadedModel = loader(folder, dtype=resolve_dtype(dtype, folder), device=device)
     _check_card(model.family, pretrained, folder)
     return model
 
 
-def _detect_family(folder: Path) -> str:
+def _detect_family(folder: Path, pretrained: str) -> str:
+    """By the checkpoint's card, as one model_type may serve two families, else by config.json."""
+    card = card_for(pretrained)
+    if card is not None and card.family is not None:
+        return card.family
     model_type = read_config(folder).get("model_type")
     if model_type not in MODEL_TYPES:
         raise UsageError(

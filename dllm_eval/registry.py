@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from dllm_eval.errors import unknown
+from dllm_eval.errors import UsageError, unknown
 
 LM_EVAL_MODELS = {
     "dllm": "dllm_eval.adapters.diffusion:DiffusionLM",
@@ -17,11 +17,40 @@ LM_EVAL_MODELS = {
 
 FAMILIES = {
     "llada": "dllm_eval.adapters.llada:load",
+    "llada2": "dllm_eval.adapters.llada2:load",
+    "llada21": "dllm_eval.adapters.llada2:load_editing",
+    "nbdiff": "dllm_eval.adapters.nbdiff:load",
+    "dream": "dllm_eval.adapters.dream:load",
+    "dreamon": "dllm_eval.adapters.dream:load_dreamon",
+    "wedlm": "dllm_eval.adapters.wedlm:load",
+    "sdar": "dllm_eval.adapters.sdar:load",
+    "fast_dllm_v2": "dllm_eval.adapters.fast_dllm_v2:load",
+    "mdlm": "dllm_eval.adapters.mdlm:load",
+    "sedd": "dllm_eval.adapters.sedd:load",
+    "bd3lm": "dllm_eval.adapters.bd3lm:load",
+    "d3pm": "dllm_eval.adapters.d3pm:load",
+    "plaid": "dllm_eval.adapters.plaid:load",
+    "diffusion_lm": "dllm_eval.adapters.diffusion_lm:load",
+    "diffusion_gemma": "dllm_eval.adapters.diffusion_gemma:load",
 }
 """Family name -> loader(folder, *, dtype, device) -> a model (see `loading.LoadedModel`)."""
 
 MODEL_TYPES = {
     "llada": "llada",
+    "llada2_moe": "llada2",
+    "llada21_moe": "llada21",
+    "PanguEmbedded": "nbdiff",
+    "Dream": "dream",
+    "wedlm": "wedlm",
+    "sdar": "sdar",
+    "sdar_moe": "sdar",
+    "Fast_dLLM_Qwen": "fast_dllm_v2",
+    "mdlm": "mdlm",
+    "bd3lm": "bd3lm",
+    "d3pm": "d3pm",
+    "plaid": "plaid",
+    "diffusion_lm": "diffusion_lm",
+    "diffusion_gemma": "diffusion_gemma",
 }
 """`model_type` in a checkpoint's config.json -> family name."""
 
@@ -31,8 +60,13 @@ ESTIMATORS = {
     "enumeration": "dllm_eval.likelihood.exact:enumeration",
     "monte_carlo": "dllm_eval.likelihood.monte_carlo:monte_carlo",
     "control_variate": "dllm_eval.likelihood.control_variate:control_variate",
+    "left_to_right": "dllm_eval.likelihood.left_to_right:left_to_right",
+    "score_entropy": "dllm_eval.likelihood.score_entropy:score_entropy",
+    "discrete_time": "dllm_eval.likelihood.discrete_time:discrete_time",
+    "latent_bound": "dllm_eval.likelihood.latent_bound:latent_bound",
 }
-"""Likelihood estimator name -> function of a `Setting`; see `likelihood/plan.py`."""
+"""Likelihood estimator name -> function of a `Setting`, see `likelihood/plan.py`; the bounds that
+are no functional of mask sets are functions of (denoiser, pairs, seeds, config)."""
 
 
 def resolve(kind: str, table: dict[str, str], name: str) -> Any:  # noqa: ANN401 - any object has a name
@@ -41,6 +75,23 @@ def resolve(kind: str, table: dict[str, str], name: str) -> Any:  # noqa: ANN401
         raise unknown(kind, name, table)
     module, attribute = table[name].split(":")
     return getattr(import_module(module), attribute)
+
+
+def family_loader(name: str) -> Any:  # noqa: ANN401 - a loader, see `FAMILIES`
+    """The loader of a family, by its name here or as "module:function" of anybody's own.
+
+    Raises:
+        UsageError: No such family, module or function.
+    """
+    if ":" not in name:
+        return resolve("family", FAMILIES, name)
+    module, _, attribute = name.partition(":")
+    try:
+        return getattr(import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UsageError(
+            f"family {name!r} is not a function that can be imported: {error}"
+        ) from error
 
 
 def tasks_folder() -> Path:

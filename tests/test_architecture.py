@@ -11,7 +11,7 @@ HOMES = {"dllm_eval": "dllm_eval", "adapters": "dllm_eval.adapters", "tasks": "d
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 LEAVES = {"errors", "families", "records"}
-CORE = LEAVES | {"api", "attention", "denoiser"}
+CORE = LEAVES | {"api", "attention", "denoiser", "token_chain", "latent_chain"}
 MAY_IMPORT = {
     "errors": set(),
     "families": set(),
@@ -19,13 +19,19 @@ MAY_IMPORT = {
     "attention": {"families"},
     "api": {"attention", "families"},
     "registry": {"errors"},
+    "token_chain": {"errors"},
+    "latent_chain": {"errors"},
     "denoiser": {"attention", "families"},
     "samplers": CORE,
     "likelihood": CORE | {"registry"},
     "measure": LEAVES,
     "sandbox": {"errors"},
     "reference": set(),
-    "cards": {"errors", "families", "registry"},
+    "capabilities": set(),
+    "cards": {"errors", "families", "capabilities"},
+    "published": {"cards", "registry"},
+    "model_index": {"capabilities", "cards", "errors", "published", "registry"},
+    "model_pages": {"capabilities", "cards", "model_index", "published", "registry"},
     "checkpoint": {"errors"},
     "loading": {"errors", "families", "registry", "cards", "checkpoint", "api"},
     "files": {"errors"},
@@ -36,7 +42,7 @@ MAY_IMPORT = {
     "tasks": {"errors", "registry", "sandbox", "reference"},
     "sweep": LEAVES | {"registry", "measure", "files", "request_log", "loading"},
     "stats": {"errors", "records"},
-    "report": {"errors", "records", "stats", "sweep"},
+    "report": {"errors", "records", "stats", "sweep", "cards", "published", "files"},
 }
 """Part -> parts it may import, beside its own modules. `cli` and `__init__` may import all."""
 

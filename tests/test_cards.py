@@ -1,20 +1,206 @@
-"""Cards: what is shipped reads well, and a bad card names its file and field."""
+"""Cards: what is shipped is sourced and usable, and a bad card names its file and field."""
 
+import re
+from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+from lm_eval.utils import simple_parse_args_string
 
-from dllm_eval.cards import card_for, family_table, load_cards, read_card
+from dllm_eval.capabilities import CAPABILITIES
+from dllm_eval.cards import (
+    PROTOCOL,
+    Card,
+    DecodingSettings,
+    card_for,
+    cards_of,
+    load_cards,
+    read_card,
+)
 from dllm_eval.errors import UsageError
+from dllm_eval.published import CHAT_TASKS, NEAREST, NEUTRAL, OURS, TASKS, fitted, recipe
+from dllm_eval.registry import FAMILIES, tasks_folder
+from dllm_eval.samplers import SamplerConfig
+
+CHECKPOINTS = [
+    "LLaDA-8B-Base",
+    "LLaDA-8B-Instruct",
+    "LLaDA-1.5",
+    "iLLaDA-8B-Base",
+    "iLLaDA-8B-Instruct",
+    "Dream-v0-Base-7B",
+    "Dream-v0-Instruct-7B",
+    "Dream-Coder-v0-Base-7B",
+    "Dream-Coder-v0-Instruct-7B",
+    "DreamOn-v0-7B",
+    "SDAR-1.7B-Chat",
+    "SDAR-4B-Chat",
+    "SDAR-8B-Chat",
+    "SDAR-30B-A3B-Chat",
+    "LLaDA2.0-mini",
+    "LLaDA2.0-flash",
+    "LLaDA2.0-mini-CAP",
+    "LLaDA2.0-flash-CAP",
+    "LLaDA2.1-mini",
+    "LLaDA2.1-flash",
+    "Fast_dLLM_v2_1.5B",
+    "Fast_dLLM_v2_7B",
+    "NBDiff-7B-Base",
+    "NBDiff-7B-Instruct",
+    "bd3lm-owt-block_size4",
+    "bd3lm-owt-block_size8",
+    "bd3lm-owt-block_size16",
+    "WeDLM-7B-Base",
+    "WeDLM-7B-Instruct",
+    "WeDLM-8B-Base",
+    "WeDLM-8B-Instruct",
+    "diffusiongemma-26B-A4B-it",
+    "mdlm-owt",
+    "sedd-small",
+    "sedd-medium",
+    "D3PM-text",
+    "Plaid-1B",
+    "Diffusion-LM",
+]
+"""Every one that the issue of this feature names."""
+
+every_card = pytest.mark.parametrize("card", load_cards(), ids=lambda card: card.name)
 
 
-def test_shipped_cards_are_the_three_published_checkpoints() -> None:
-    cards = {card.name: card for card in load_cards()}
-    assert sorted(cards) == ["LLaDA-1.5", "LLaDA-8B-Base", "LLaDA-8B-Instruct"]
-    for card in cards.values():
+def test_every_open_checkpoint_and_the_closed_one_have_a_card() -> None:
+    assert sorted(card.name for card in load_cards()) == sorted([*CHECKPOINTS, "Gemini Diffusion"])
+
+
+def test_every_family_that_loads_is_listed_and_has_a_card() -> None:
+    assert set(CAPABILITIES) == set(FAMILIES)
+    assert all(cards_of(family) for family in CAPABILITIES)
+
+
+def test_llada_ids_are_those_of_generate_py() -> None:
+    for name in ("LLaDA-8B-Base", "LLaDA-8B-Instruct", "LLaDA-1.5"):
+        card = card_for(name)
+        assert card is not None
         assert (card.mask_id, card.eos_id, card.eot_id) == (126336, 126081, 126348)
-        assert card.scores
-        assert all(score.source and 0 <= score.value <= 100 for score in card.scores)
+
+
+@every_card
+def test_a_card_says_what_its_likelihood_and_its_rule_are(card: Card) -> None:
+    assert card.likelihood
+    if card.kind != "report_only":
+        assert card.rule
+        assert card.native_class
+        assert card.notes
+
+
+@every_card
+def test_a_score_names_a_source_that_can_be_looked_up(card: Card) -> None:
+    for score in card.scores:
+        assert re.search(r"commit [0-9a-f]{7,8}|[a-z]+\.[a-z]+[/,]|README", score.source), score
+        assert "\n" not in score.source
+        assert "perplexity" in score.metric or 0 <= score.value <= 100, score
+
+
+@every_card
+def test_published_settings_are_settings_our_sampler_takes(card: Card) -> None:
+    for score in card.scores:
+        settings = fitted(card, {"gen_length": 1024, **score.settings.sampler_settings()})
+        if score.asked_by == "generation":
+            config = SamplerConfig.from_mapping(settings)
+            assert all(getattr(config, name) == value for name, value in settings.items()), score
+
+
+@every_card
+def test_defaults_are_settings_our_sampler_takes(card: Card) -> None:
+    settings = fitted(card, {"gen_length": 1024})
+    config = SamplerConfig.from_mapping(settings)
+    assert all(getattr(config, name) == value for name, value in settings.items())
+
+
+@every_card
+def test_the_file_with_the_tensor_names_exists(card: Card) -> None:
+    if card.weight_names is not None and card.weight_names.endswith(".py"):
+        assert (Path(__file__).parent.parent / card.weight_names).is_file()
+
+
+def test_cards_speak_the_words_of_the_sampler() -> None:
+    words = {field.name for field in fields(SamplerConfig)}
+    assert set(DecodingSettings.model_fields) - {*PROTOCOL, "steps_per_block"} <= words
+    defaults = {field.name: field.default for field in fields(SamplerConfig)}
+    same_answer = {"steps", "gen_length", "cache", "mode", "stop"}
+    assert {k: v for k, v in defaults.items() if k not in same_answer} == NEUTRAL
+
+
+@every_card
+def test_a_command_is_one_our_model_accepts(card: Card) -> None:
+    arguments = import_module("dllm_eval.adapters.arguments")
+    for score in card.scores:
+        own = recipe(card, score)
+        assert (own.command is None) == bool(own.refusal), score
+        if own.command is None:
+            continue
+        text = own.command.split("--model_args ")[1].split(" ")[0]
+        given = arguments.without_none_texts(simple_parse_args_string(text))
+        names = arguments.SAMPLER_NAMES
+        parsed = arguments.parse("dllm", arguments.DiffusionArguments, given, also=names)
+        assert parsed.pretrained == card.hub_id
+        assert {name: given[name] for name in given if name in names} == own.settings
+
+
+def test_every_task_of_a_command_exists() -> None:
+    ours = {path.stem for path in tasks_folder().glob("*.yaml")}
+    folder = Path(str(import_module("lm_eval.tasks").__file__)).parent
+    name = re.compile(r"^(?:task|group): *[\"']?([\w-]+)[\"']?\s*$", re.MULTILINE)
+    files = (path.read_text(encoding="utf-8") for path in folder.rglob("*.yaml"))
+    theirs = {found for text in files for found in name.findall(text)}
+    assert set(TASKS) <= ours | theirs
+    assert set(NEAREST.values()) | set(OURS.values()) | set(CHAT_TASKS.values()) <= set(TASKS)
+
+
+def test_every_lm_eval_task_of_a_card_can_be_compared() -> None:
+    named = {s.lm_eval_task for card in load_cards() for s in card.scores if s.lm_eval_task}
+    assert {OURS.get(name, name) for name in named} <= set(TASKS)
+
+
+def test_why_there_is_no_command() -> None:
+    found = {
+        (card.name, score.task): recipe(card, score).refusal
+        for card in load_cards()
+        for score in card.scores
+    }
+    assert found["Gemini Diffusion", "humaneval"] == "no weights to run"
+    assert found["LLaDA2.0-mini", "multipl_e"] == "no task for multipl_e here or in lm-eval 0.4.13"
+    assert found["Dream-v0-Base-7B", "humaneval_infilling"] == (
+        "its source does not state gen_length"
+    )
+    assert found["LLaDA-8B-Base", "piqa"] == "guidance of likelihoods is not built in"
+
+
+def test_the_command_of_a_score_in_full() -> None:
+    card = card_for("LLaDA-8B-Instruct")
+    assert card is not None
+    score = next(s for s in card.scores if s.task == "humaneval" and s.harness == "internal")
+    own = recipe(card, score)
+    assert own.command == (
+        "dllm-eval run --model dllm --model_args pretrained=GSAI-ML/LLaDA-8B-Instruct,"
+        "sampler=low_confidence,steps=512,gen_length=512,block_length=512,eos_policy=forbid "
+        "--tasks dllm_humaneval "
+        "--apply_chat_template --confirm_run_unsafe_code --output_path results/reproduced"
+    )
+    assert not own.same_task
+
+
+@pytest.mark.parametrize(
+    ("name", "named"), [("LLaDA2.1-mini", True), ("LLaDA2.0-mini", False), ("SDAR-8B-Chat", False)]
+)
+def test_a_family_that_config_json_does_not_tell_is_named(name: str, named: bool) -> None:
+    card = card_for(name)
+    assert card is not None
+    command = recipe(card, card.scores[0]).command
+    assert command is not None
+    assert (f",family={card.family}," in command) is named
 
 
 def test_published_scores_keep_their_settings() -> None:
@@ -28,6 +214,12 @@ def test_published_scores_keep_their_settings() -> None:
     assert values == {("internal", "forbid"): 49.4, ("OpenCompass", "forbid"): 47.0}
 
 
+def test_a_stated_none_is_told_from_silence() -> None:
+    stated = DecodingSettings(threshold=None, steps=4)
+    assert stated.stated() == {"steps": 4, "threshold": None}
+    assert DecodingSettings(num_fewshot=5, steps=4).sampler_settings() == {"steps": 4}
+
+
 @pytest.mark.parametrize("name", ["LLaDA-1.5", "GSAI-ML/LLaDA-1.5", "/models/LLaDA-1.5"])
 def test_a_card_is_found_by_name_hub_id_and_folder(name: str) -> None:
     card = card_for(name)
@@ -39,22 +231,39 @@ def test_an_unknown_model_has_no_card() -> None:
     assert card_for("/models/other") is None
 
 
-def test_family_table_names_the_cards() -> None:
-    rows = {row.family: row for row in family_table()}
-    assert rows["llada"].model_types == ["llada"]
-    assert "LLaDA-8B-Base" in rows["llada"].cards
+def test_cards_of_a_family_sort_by_size() -> None:
+    assert [card.name for card in cards_of("sdar")] == [
+        "SDAR-1.7B-Chat",
+        "SDAR-4B-Chat",
+        "SDAR-8B-Chat",
+        "SDAR-30B-A3B-Chat",
+    ]
 
 
-GOOD = "name: X\nfamily: llada\nscores:\n- {task: t, value: 1, metric: m, harness: h, source: s}\n"
+GOOD: dict[str, Any] = {
+    "name": "X",
+    "family": "llada",
+    "scores": [{"task": "t", "value": 1, "metric": "m", "harness": "h", "source": "s"}],
+}
+
+
+def _changed(score: dict[str, Any] | None = None, **facts: Any) -> str:
+    scores = [{**GOOD["scores"][0], **(score or {})}]
+    return yaml.safe_dump({**GOOD, "scores": scores, **facts})
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (GOOD.replace("value: 1", "value: high"), "scores.0.value"),
-        (GOOD.replace(", source: s", ""), "scores.0.source"),
-        (GOOD + "mask: 3\n", "mask: Extra inputs"),
-        (GOOD.replace("llada", "lada"), "family 'lada' is not one of llada"),
+        (_changed({"value": "high"}), "scores.0.value"),
+        (_changed({"source": None}), "scores.0.source"),
+        (_changed({"settings": {"step": 3}}), "scores.0.settings.step: Extra inputs"),
+        (_changed({"evidence": "hearsay"}), "scores.0.evidence"),
+        (_changed(mask=3), "mask: Extra inputs"),
+        (_changed(revision="main"), "revision: String should match"),
+        (_changed(attention="sparse"), "attention: Input should be 'full'"),
+        (_changed(family="lada"), "family 'lada' is not one of llada"),
+        (_changed(kind="unpublished", hub_id="a/b"), "has no hub_id, here 'a/b'"),
         ("name: [", "not valid YAML"),
         ("- 1", "card: "),
     ],
@@ -71,12 +280,12 @@ def test_a_bad_card_names_file_and_field(tmp_path: Path, text: str, message: str
 
 def test_a_report_only_card_needs_no_family(tmp_path: Path) -> None:
     path = tmp_path / "closed.yaml"
-    path.write_text(GOOD.replace("family: llada", "kind: report_only"))
+    path.write_text(_changed(family=None, kind="report_only"))
     assert read_card(path).family is None
 
 
 def test_two_cards_of_one_name(tmp_path: Path) -> None:
     for file in ("a.yaml", "b.yaml"):
-        (tmp_path / file).write_text(GOOD)
+        (tmp_path / file).write_text(_changed())
     with pytest.raises(UsageError, match="two cards are named 'X'"):
         load_cards(tmp_path)

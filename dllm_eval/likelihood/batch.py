@@ -1,6 +1,7 @@
 """Masked canvases of many pairs, packed into forward passes of a bounded number of rows.
 
 Knows pairs, mask sets and padding; knows no estimator and no log-probability. `core` runs batches.
+Attention that sees the whole canvas is packed here, attention that looks back in `look_back`.
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,10 +17,35 @@ from dllm_eval.likelihood.plan import Masks
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Request:
-    """The mask sets wanted of one pair."""
+    """The mask sets wanted of one pair, or of one part of a pair."""
 
     pair: Pair
     masks: Masks
+    read: Masks | None = None
+    """Which masked positions are read; None for all of them."""
+    group: int = 0
+    """Parts of one pair have one number and lie side by side; the last one's ids begin with each
+    other one's."""
+
+    @property
+    def wanted(self) -> Masks:
+        """(rows, target length): the positions that are read."""
+        return self.masks if self.read is None else self.read
+
+    def rows(self, start: int, stop: int) -> "Request":
+        """Some of the mask sets."""
+        read = None if self.read is None else self.read[start:stop]
+        return Request(pair=self.pair, masks=self.masks[start:stop], read=read, group=self.group)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Prefixes:
+    """Finished beginnings of canvases, read once and shared by many masked ones."""
+
+    token_ids: NDArray[np.int64]
+    """(prefixes, columns)"""
+    valid: NDArray[np.bool_] | None
+    """(prefixes, columns), False at padding; None where nothing is padded."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,32 +59,42 @@ class Batch:
     rows: slice
     """Canvas positions that cover every target of the batch."""
     masked: NDArray[np.int64]
-    """(masked positions,) indices into the flattened (batch, rows)."""
+    """(masked positions,) indices into the flattened (batch, rows); those that are read."""
     targets: NDArray[np.int64]
     """(masked positions,) the true ids."""
+    prefixes: Prefixes | None = None
+    """What the first columns are, where they need not be processed again."""
+    prefix_of: NDArray[np.int64] | None = None
+    """(batch,) which of the prefixes each row begins with."""
 
 
 def batches(requests: Iterable[Request], rows_per_forward: int, family: Family) -> Iterator[Batch]:
     """Packs requests in the order given; a request may fill several batches or share one."""
-    parts: list[Request] = []
+    for pieces in filled(requests, rows_per_forward):
+        yield _pack(pieces, family)
+
+
+def filled(requests: Iterable[Request], rows_per_forward: int) -> Iterator[list[Request]]:
+    """Requests cut and gathered so that every list but the last has `rows_per_forward` rows."""
+    pieces: list[Request] = []
     free = rows_per_forward
     for request in requests:
         start = 0
         while start < len(request.masks):
-            part = request.masks[start : start + free]
-            parts.append(Request(pair=request.pair, masks=part))
-            start += len(part)
-            free -= len(part)
+            piece = request.rows(start, start + free)
+            pieces.append(piece)
+            start += len(piece.masks)
+            free -= len(piece.masks)
             if free == 0:
-                yield _pack(parts, family)
-                parts, free = [], rows_per_forward
-    if parts:
-        yield _pack(parts, family)
+                yield pieces
+                pieces, free = [], rows_per_forward
+    if pieces:
+        yield pieces
 
 
-def _pack(parts: list[Request], family: Family) -> Batch:
-    pairs = [part.pair for part in parts]
-    num_rows = sum(len(part.masks) for part in parts)
+def _pack(pieces: list[Request], family: Family) -> Batch:
+    pairs = [piece.pair for piece in pieces]
+    num_rows = sum(len(piece.masks) for piece in pieces)
     length = max(pair.length for pair in pairs)
     token_ids = np.full((num_rows, length), family.pad_id, dtype=np.int64)
     valid = np.zeros((num_rows, length), dtype=np.bool_)
@@ -66,15 +102,16 @@ def _pack(parts: list[Request], family: Family) -> Batch:
     targets = []
     left = _pad_left(pairs, family)
     row = 0
-    for part in parts:
-        pair, rows = part.pair, slice(row, row + len(part.masks))
-        stop = length if left else pair.length
-        canvas, target = slice(stop - pair.length, stop), slice(stop - pair.target_length, stop)
+    for piece in pieces:
+        pair, rows = piece.pair, slice(row, row + len(piece.masks))
+        first = length - pair.length if left else 0
+        canvas = slice(first, first + pair.length)
+        target = slice(first + pair.start, first + pair.stop)
         token_ids[rows, canvas] = pair.token_ids
-        token_ids[rows, target][part.masks] = family.mask_id
+        token_ids[rows, target][piece.masks] = family.mask_id
         valid[rows, canvas] = True
-        masked[rows, target] = part.masks
-        targets.append(np.broadcast_to(pair.target, part.masks.shape)[part.masks])
+        masked[rows, target] = piece.wanted
+        targets.append(np.broadcast_to(pair.target, piece.masks.shape)[piece.wanted])
         row = rows.stop
     wanted = _target_rows(pairs, length, left=left)
     return Batch(
@@ -96,6 +133,9 @@ def _pad_left(pairs: list[Pair], family: Family) -> bool:
 
 
 def _target_rows(pairs: list[Pair], length: int, *, left: bool) -> slice:
-    if left:
-        return slice(length - max(pair.target_length for pair in pairs), length)
-    return slice(min(len(pair.context) for pair in pairs), length)
+    firsts = [length - pair.length if left else 0 for pair in pairs]
+    placed = list(zip(firsts, pairs, strict=True))
+    return slice(
+        min(first + pair.start for first, pair in placed),
+        max(first + pair.stop for first, pair in placed),
+    )

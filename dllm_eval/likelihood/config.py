@@ -4,9 +4,12 @@ Knows the names of the estimators and nothing else. Callers: adapters, `score`, 
 """
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from dllm_eval.errors import UsageError, unknown
 from dllm_eval.registry import ESTIMATORS
+
+TargetEnd = Literal["none", "eos"]
 
 ENUMERATION_LIMIT = 16
 """The longest target whose mask sets are ever enumerated: 65535 of them."""
@@ -31,12 +34,17 @@ class LikelihoodConfig:
     """`auto` enumerates targets of up to this many tokens: 2^length - 1 forwards, no error."""
     check_greedy: bool = False
     """Whether to find out if greedy decoding gives the target: up to one forward per token more."""
+    target_end: TargetEnd = "none"
+    """What lies behind the target. "eos" is Dream's published convention (DreamLM/Dream fac0a7f2,
+    eval/eval.py): the end-of-text id, visible in every canvas, never masked and not scored."""
 
     def __post_init__(self) -> None:
         if self.estimator not in ESTIMATORS:
             raise unknown("likelihood estimator", self.estimator, ESTIMATORS)
         for name in ("samples", "batch_size", "max_enumeration"):
             _require_at_least_one(name, getattr(self, name))
+        if self.target_end not in get_args(TargetEnd):
+            raise unknown("target_end", self.target_end, get_args(TargetEnd))
         if self.max_enumeration > ENUMERATION_LIMIT:
             raise UsageError(
                 f"max_enumeration is {self.max_enumeration}, i.e. 2^{self.max_enumeration} forwards"

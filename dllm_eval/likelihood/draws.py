@@ -32,6 +32,14 @@ def salted_seed(seed: int, token_ids: Sequence[int] | NDArray[np.int64], salt: s
     return _seed_of(seed, token_ids, f"/{salt}")
 
 
+def part_seed(seed: int, part: int) -> int:
+    """A seed for each part of a pair, so that the parts' errors are independent.
+
+    Pairs with one seed share it part by part: choices of a question are cut at the same borders.
+    """
+    return seed if part == 0 else _seed_of(seed, [part])
+
+
 def _seed_of(seed: int, token_ids: Sequence[int] | NDArray[np.int64], salt: str = "") -> int:
     digest = blake2b(np.asarray(token_ids, dtype="<i8").tobytes(), digest_size=16)
     digest.update(f"{seed}{salt}".encode())

@@ -4,6 +4,7 @@ Knows the scoring core's batches and no estimator. `score` calls it where it is 
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,39 +13,77 @@ from torch import Tensor
 from dllm_eval.api import Denoiser
 from dllm_eval.likelihood.batch import Request
 from dllm_eval.likelihood.core import read_masked
+from dllm_eval.likelihood.look_back import cost
 from dllm_eval.likelihood.pair import Pair
+from dllm_eval.likelihood.plan import Masks
+
+
+@dataclass(kw_only=True)
+class Greedy:
+    """What greedy decoding made of one pair so far."""
+
+    masks: list[Masks]
+    """What is left masked of each part, (1, the part's target length)."""
+    matches: bool = True
+    nfe: int = 0
+    positions: int = 0
+
+    @property
+    def open(self) -> bool:
+        """Whether the answer is not settled."""
+        return self.matches and any(mask.any() for mask in self.masks)
 
 
 def greedy_matches(
-    denoiser: Denoiser, pairs: Sequence[Pair], rows_per_forward: int
-) -> list[tuple[bool, int]]:
-    """Low-confidence decoding at temperature 0 with as many steps as target tokens.
+    denoiser: Denoiser,
+    split: Sequence[Sequence[Pair]],
+    rows_per_forward: int,
+    *,
+    leftmost: bool = False,
+) -> list[Greedy]:
+    """Decoding at temperature 0, one token a step, on a canvas of the target's length.
 
     From a fully masked target, each step reveals the position whose best token has the highest
     probability (LLaDA, arXiv 2502.09992, Section 2.4), the leftmost among equals; the mask token
     is never a candidate. Revealed tokens stay, so the first one that differs from the target
-    settles the answer, and until then the canvas is the target with a set masked.
+    settles the answer, and until then the canvas is the target with a set masked. A pair that is a
+    chain of parts is decoded part by part: each is looked at behind the target's own earlier ones,
+    since it does not matter what comes behind a part that differs.
+
+    Args:
+        denoiser: The model.
+        split: The parts of every pair.
+        rows_per_forward: Masked canvases per forward pass.
+        leftmost: Reveals from left to right instead.
 
     Returns:
-        Per pair: whether the target came out, and the forward passes that took.
+        Per pair: whether the target came out, and what that cost.
     """
-    masks = [np.ones((1, pair.target_length), dtype=np.bool_) for pair in pairs]
-    steps = [0] * len(pairs)
-    matches = [True] * len(pairs)
+    found = [
+        Greedy(masks=[np.ones((1, part.target_length), dtype=np.bool_) for part in parts])
+        for parts in split
+    ]
 
     def best(logits: Tensor, targets: Tensor) -> Tensor:
         logits[:, denoiser.family.mask_id] = -torch.inf
         confidence, token = logits.softmax(dim=1).max(dim=1)
         return torch.stack([confidence, (token == targets).to(confidence.dtype)], dim=1)
 
-    active = list(range(len(pairs)))
-    while active:
-        requests = [Request(pair=pairs[index], masks=masks[index]) for index in active]
-        answers = read_masked(denoiser, requests, rows_per_forward, best)
-        for index, answer in zip(active, answers, strict=True):
-            chosen = int(answer[:, 0].argmax())
-            steps[index] += 1
-            matches[index] = bool(answer[chosen, 1])
-            masks[index][0, np.flatnonzero(masks[index][0])[chosen]] = False
-        active = [index for index in active if matches[index] and masks[index].any()]
-    return list(zip(matches, steps, strict=True))
+    while any(greedy.open for greedy in found):
+        asked: list[tuple[Greedy, Request]] = []
+        for group, (greedy, parts) in enumerate(zip(found, split, strict=True)):
+            requests = [
+                Request(pair=part, masks=mask, group=group)
+                for part, mask in zip(parts, greedy.masks, strict=True)
+                if greedy.open and mask.any()
+            ]
+            asked += [(greedy, request) for request in requests]
+            if requests:
+                nfe, positions = cost(requests, denoiser.family)
+                greedy.nfe, greedy.positions = greedy.nfe + nfe, greedy.positions + positions
+        answers = read_masked(denoiser, [each for _, each in asked], rows_per_forward, best)
+        for (greedy, request), answer in zip(asked, answers, strict=True):
+            chosen = 0 if leftmost else int(answer[:, 0].argmax())
+            greedy.matches &= bool(answer[chosen, 1])
+            request.masks[0, np.flatnonzero(request.masks[0])[chosen]] = False
+    return found

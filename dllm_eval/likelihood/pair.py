@@ -15,11 +15,13 @@ from dllm_eval.errors import UsageError
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Pair:
-    """A scoring canvas: the context and the target, and nothing behind it."""
+    """A scoring canvas: the context, the target, and what the family's convention puts behind."""
 
     token_ids: NDArray[np.int64]
-    """(context + target,)"""
+    """(context + target + behind,)"""
     target_length: int
+    behind: int = 0
+    """Ids behind the target: visible, never masked and never scored."""
 
     @property
     def length(self) -> int:
@@ -27,18 +29,32 @@ class Pair:
         return len(self.token_ids)
 
     @property
+    def start(self) -> int:
+        """The position of the first id scored."""
+        return self.stop - self.target_length
+
+    @property
+    def stop(self) -> int:
+        """The position behind the last id scored."""
+        return self.length - self.behind
+
+    @property
     def context(self) -> NDArray[np.int64]:
         """The ids conditioned on, (context,)."""
-        return self.token_ids[: -self.target_length]
+        return self.token_ids[: self.start]
 
     @property
     def target(self) -> NDArray[np.int64]:
         """The ids scored, (target,)."""
-        return self.token_ids[-self.target_length :]
+        return self.token_ids[self.start : self.stop]
 
 
 def build_pair(
-    denoiser: Denoiser, index: int, context: Sequence[int], target: Sequence[int]
+    denoiser: Denoiser,
+    index: int,
+    context: Sequence[int],
+    target: Sequence[int],
+    end: Sequence[int] = (),
 ) -> Pair:
     """Checks one pair against the model.
 
@@ -47,27 +63,35 @@ def build_pair(
         index: The pair's place in the caller's list, for the error.
         context: Token ids, possibly none.
         target: Token ids, at least one.
+        end: Token ids behind the target, which are seen and not scored.
 
     Raises:
-        UsageError: An empty target, a canvas too long, an id outside the vocabulary, a mask token.
+        UsageError: An empty target, a canvas too long, an id outside the vocabulary, a mask token,
+            or no context where the model predicts a token from the one before it and looks back.
     """
-    length, limit = len(context) + len(target), denoiser.family.context_length
+    family = denoiser.family
+    length, limit = len(context) + len(target) + len(end), family.context_length
     if len(target) == 0:
         raise UsageError(f"pair {index} has an empty target; accepted: at least one token to score")
     if length > limit:
+        behind = f" + {len(end)} tokens behind them" if end else ""
         raise UsageError(
-            f"pair {index} has {len(context)} context + {len(target)} target tokens = {length};"
-            f" accepted: up to the model's context length of {limit}"
+            f"pair {index} has {len(context)} context + {len(target)} target tokens{behind} ="
+            f" {length}; accepted: up to the model's context length of {limit}"
         )
-    token_ids = np.array([*context, *target], dtype=np.int64)
+    if not family.looks_ahead and len(context) < family.logits_shift:
+        raise UsageError(
+            f"pair {index} has no context, and family {family.name!r} predicts a token from the one"
+            " before it; accepted: at least one context token"
+        )
+    token_ids = np.array([*context, *target, *end], dtype=np.int64)
     if token_ids.min() < 0 or token_ids.max() >= denoiser.vocab_size:
         wrong = token_ids[(token_ids < 0) | (token_ids >= denoiser.vocab_size)][0]
         raise UsageError(
             f"pair {index} holds the token id {wrong}; accepted: 0 to {denoiser.vocab_size - 1}"
         )
-    if denoiser.family.mask_id in token_ids:
+    if family.mask_id in token_ids:
         raise UsageError(
-            f"pair {index} holds the mask token (id {denoiser.family.mask_id}); accepted: text"
-            " without it"
+            f"pair {index} holds the mask token (id {family.mask_id}); accepted: text without it"
         )
-    return Pair(token_ids=token_ids, target_length=len(target))
+    return Pair(token_ids=token_ids, target_length=len(target), behind=len(end))

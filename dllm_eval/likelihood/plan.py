@@ -47,6 +47,9 @@ class Plan:
 
     masks: Masks
     estimate: Callable[[Table], Estimate]
+    read: Masks | None = None
+    """(rows, target length): which masked positions the formula reads, None for all of them; the
+    table is 0 elsewhere."""
 
 
 Estimator = Callable[[Setting], Plan]

@@ -1,12 +1,13 @@
 """The canvas of a batch: where prompts, masks and padding lie, and what was revealed when.
 
-Rows are laid out [padding | prefix | canvas | suffix | padding], so that the canvas is the same
-slice in every row. Knows nothing of models or of how positions are chosen.
+Rows are laid out [padding | prefix | canvas | suffix | padding], so that a block is the same
+columns in every row. Knows nothing of models or of how positions are chosen.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,7 +18,7 @@ from dllm_eval.families import Family
 
 @dataclass(kw_only=True)
 class Canvas:
-    """A batch being denoised; `reveal` and `note_broken` are all that changes it."""
+    """A batch being denoised. Rules change it through `write` and `note_broken` alone."""
 
     family: Family
     prompts: Sequence[Prompt]
@@ -25,19 +26,27 @@ class Canvas:
     """(batch, length) int64."""
     valid: Tensor | None
     """(batch, length) bool, False at padding; None where nothing is padded."""
-    prompted: Tensor
-    """(batch, length) bool, True at prefix and suffix."""
-    start: int
-    """First canvas position, the same in every row."""
+    given: Tensor
+    """(batch, length) bool, True at prefix, suffix and padding: never written."""
+    starts: Sequence[int]
+    """Each row's first canvas column."""
     gen_length: int
     step_set: Tensor
     """(batch, length) int64: the step at which a position was revealed, else -1."""
     steps_done: Tensor
     """(batch, 1) int64: steps spent on each row so far."""
-    active: Tensor
+    nfe: Tensor
+    """(batch, 1) int64: forward passes that worked on each row so far."""
+    positions: Tensor
+    """(batch, 1) int64: token positions that those passes processed, padding excluded."""
+    alive: Tensor
     """(batch, 1) bool: False once a stopping rule has ended the row."""
+    active: Tensor
+    """(batch, 1) bool: rows that the current step works on."""
     broken: Tensor
-    """(batch, length) bool: the model had no usable logits for this masked position."""
+    """(batch, length) bool: the model had no usable logits for this position."""
+    latents: Tensor | None = None
+    """(batch, length, width): what a continuous family denoises in place of tokens."""
 
     @classmethod
     def build(
@@ -48,69 +57,131 @@ class Canvas:
         vocab_size: int,
         gen_length: int,
         device: torch.device,
+        overhang: int = 0,
     ) -> "Canvas":
-        """Lays out prompts around `gen_length` masks.
+        """Lays out prompts around `gen_length` masks, and `overhang` more that nobody reads.
+
+        Where blocks count from a row's own first token, rows are shifted by whole blocks only, so
+        that blocks are the same columns in every row, and the canvas runs on to the end of its
+        last block: that overhang is denoised and thrown away.
 
         Raises:
             UsageError: A row does not fit the model, or a prompt holds the mask token or an id
-                outside the vocabulary.
+                outside the vocabulary, or a suffix that the model cannot see.
         """
-        before = max(len(prompt.prefix) for prompt in prompts)
-        after = max(len(prompt.suffix) for prompt in prompts)
-        rows, prompted, valid = [], [], []
-        for prompt in prompts:
+        block = family.aligned_block or 1
+        before = [len(prompt.prefix) for prompt in prompts]
+        whole = max(length // block for length in before) * block
+        if family.aligned_block is None:
+            starts = [whole] * len(prompts)
+        else:
+            starts = [whole + length % block for length in before]
+        ends = [-(-(start + gen_length + overhang) // block) * block for start in starts]
+        length = max(end + len(prompt.suffix) for end, prompt in zip(ends, prompts, strict=True))
+        tokens = np.full((len(prompts), length), family.pad_id, dtype=np.int64)
+        valid = np.zeros(tokens.shape, dtype=np.bool_)
+        given = np.ones(tokens.shape, dtype=np.bool_)
+        for row, (prompt, start, end) in enumerate(zip(prompts, starts, ends, strict=True)):
             _check_prompt(prompt, family, vocab_size, gen_length)
-            left, right = before - len(prompt.prefix), after - len(prompt.suffix)
-            masks = [family.mask_id] * gen_length
-            pads = [family.pad_id]
-            rows.append(
-                [*pads * left, *prompt.prefix, *masks, *prompt.suffix, *pads * right],
-            )
-            valid.append([False] * left + [True] * (len(rows[-1]) - left - right) + [False] * right)
-            known = [True] * len(prompt.prefix) + [False] * gen_length + [True] * len(prompt.suffix)
-            prompted.append([False] * left + known + [False] * right)
-        tokens = torch.tensor(rows, dtype=torch.int64).to(device)
-        padded = not all(all(row) for row in valid)
+            first, last = start - len(prompt.prefix), end + len(prompt.suffix)
+            tokens[row, first:start] = prompt.prefix
+            tokens[row, start:end] = max(family.mask_id, 0)
+            tokens[row, end:last] = prompt.suffix
+            valid[row, first:last] = True
+            given[row, start:end] = False
+        ids = torch.from_numpy(tokens).to(device)
+        counts = torch.zeros(len(prompts), 1, dtype=torch.int64, device=device)
+        rows = torch.ones(len(prompts), 1, dtype=torch.bool, device=device)
         return cls(
             family=family,
             prompts=prompts,
-            tokens=tokens,
-            valid=torch.tensor(valid).to(device) if padded else None,
-            prompted=torch.tensor(prompted).to(device),
-            start=before,
+            tokens=ids,
+            valid=None if valid.all() else torch.from_numpy(valid).to(device),
+            given=torch.from_numpy(given).to(device),
+            starts=starts,
             gen_length=gen_length,
-            step_set=torch.full_like(tokens, -1),
-            steps_done=torch.zeros(len(prompts), 1, dtype=torch.int64, device=device),
-            active=torch.ones(len(prompts), 1, dtype=torch.bool, device=device),
-            broken=torch.zeros_like(tokens, dtype=torch.bool),
+            step_set=torch.full_like(ids, -1),
+            steps_done=counts,
+            nfe=counts.clone(),
+            positions=counts.clone(),
+            alive=rows,
+            active=rows,
+            broken=torch.zeros_like(ids, dtype=torch.bool),
         )
 
-    def masked(self, rows: slice) -> Tensor:
-        """(batch, rows) bool: positions of running rows that are still masked."""
-        return (self.tokens[:, rows] == self.family.mask_id) & self.active
+    @property
+    def start(self) -> int:
+        """The first column that is canvas in any row."""
+        return min(self.starts)
 
-    def reveal(self, rows: slice, chosen: Tensor, tokens: Tensor) -> None:
-        """Writes the chosen positions and counts one step for every row that had a mask.
+    def blocks(self, block_length: int) -> list[slice]:
+        """The columns of each block, left to right."""
+        first = self.start
+        if self.family.aligned_block is not None:
+            first -= first % block_length
+        stop = max(self.starts) + self.gen_length
+        return [slice(at, at + block_length) for at in range(first, stop, block_length)]
+
+    def open_counts(self, block: slice) -> list[int]:
+        """How many positions of the block each row has to fill in; known without the device."""
+        return [
+            max(0, block.stop - max(start, block.start))
+            if start + self.gen_length > block.start
+            else 0
+            for start in self.starts
+        ]
+
+    def work_on(self, rows: Sequence[bool]) -> None:
+        """Lets the next steps work on these rows, as far as no stopping rule has ended them."""
+        if all(rows):
+            self.active = self.alive
+        else:
+            # A copy that blocks would wait for the device.
+            chosen = torch.tensor(rows).to(self.tokens.device, non_blocking=True)
+            self.active = self.alive & chosen[:, None]
+
+    def open(self, rows: slice) -> Tensor:
+        """(batch, rows) bool: positions of working rows that may be written."""
+        return ~self.given[:, rows] & self.active
+
+    def masked(self, rows: slice) -> Tensor:
+        """(batch, rows) bool: positions of working rows that are still masked."""
+        return (self.tokens[:, rows] == self.family.mask_id) & self.open(rows)
+
+    def write(self, rows: slice, chosen: Tensor, tokens: Tensor) -> None:
+        """Sets the chosen positions and notes the step at which they were set.
 
         Args:
-            rows: The positions that `chosen` and `tokens` speak of.
+            rows: The columns that `chosen` and `tokens` speak of.
             chosen: (batch, rows) bool.
             tokens: (batch, rows) int64, read where chosen.
         """
         area, steps = self.tokens[:, rows], self.step_set[:, rows]
         area.copy_(torch.where(chosen, tokens, area))
         steps.copy_(torch.where(chosen, self.steps_done, steps))
+
+    def count_step(self, passes: int, columns: slice) -> None:
+        """Charges a step of so many forward passes over these columns to the working rows."""
+        width: Tensor | int = columns.stop - columns.start
+        if self.valid is not None:
+            width = self.valid[:, columns].sum(dim=1, keepdim=True)
         self.steps_done += self.active
+        self.nfe += self.active * passes
+        self.positions += self.active * width * passes
 
     def note_broken(self, rows: slice, broken: Tensor) -> None:
         """Keeps on the device where logits were unusable, (batch, rows) bool; `finish` reads it."""
         self.broken[:, rows] |= broken
 
-    def spent(self, block: slice) -> Tensor:
-        """(batch, 1) bool: rows with no mask left in the block."""
-        return ~self.masked(block).any(dim=1, keepdim=True)
+    def end_rows(self, block: slice) -> None:
+        """Ends the rows that have an end-of-text in this block."""
+        tokens, ended = self.tokens[:, block], torch.zeros_like(self.alive)
+        for end_id in self.family.end_ids:
+            found = (tokens == end_id) & ~self.given[:, block]
+            ended |= found.any(dim=1, keepdim=True)
+        self.alive = self.alive & ~ended
 
-    def finish(self, *, passes_per_step: int, host_syncs: int) -> list[Generation]:
+    def finish(self, *, host_syncs: int) -> list[Generation]:
         """Reads the batch back: one Generation per prompt, in order.
 
         Positions that a stopping rule left masked become end-of-text with reveal step -1.
@@ -120,25 +191,31 @@ class Canvas:
         """
         if bool(self.broken.any()):
             raise unusable_logits()
-        area = slice(self.start, self.start + self.gen_length)
-        left = (self.tokens[:, area] == self.family.mask_id) & ~self.active
-        tokens = torch.where(left, self.family.eos_id, self.tokens[:, area]).tolist()
-        steps, done = self.step_set[:, area].tolist(), self.steps_done[:, 0].tolist()
+        left = (self.tokens == self.family.mask_id) & ~self.alive & ~self.given
+        tokens = torch.where(left, self.family.eos_id, self.tokens).tolist()
+        steps, nfe, positions = (
+            counts.tolist() for counts in (self.step_set, self.nfe, self.positions)
+        )
         return [
-            self._generation(prompt, row, step, count * passes_per_step, host_syncs)
-            for prompt, row, step, count in zip(self.prompts, tokens, steps, done, strict=True)
+            self._generation(
+                tokens[row][start : start + self.gen_length],
+                steps[row][start : start + self.gen_length],
+                nfe=nfe[row][0],
+                positions=positions[row][0],
+                host_syncs=host_syncs,
+            )
+            for row, start in enumerate(self.starts)
         ]
 
     def _generation(
-        self, prompt: Prompt, tokens: list[int], steps: list[int], nfe: int, host_syncs: int
+        self, tokens: list[int], steps: list[int], *, nfe: int, positions: int, host_syncs: int
     ) -> Generation:
         visible = visible_tokens(tokens, self.family.end_ids)
-        length = len(prompt.prefix) + self.gen_length + len(prompt.suffix)
         return Generation(
             tokens=tuple(tokens),
             visible=visible,
             nfe=nfe,
-            positions=nfe * length,
+            positions=positions,
             reveal_step=tuple(steps),
             stop_reason="eos" if len(visible) < len(tokens) else "length",
             host_syncs=host_syncs,
@@ -161,12 +238,16 @@ def visible_tokens(tokens: Sequence[int], end_ids: Sequence[int]) -> tuple[int, 
     return tuple(tokens)
 
 
-def _check_prompt(prompt: Prompt, family: Family, vocab_size: int, gen_length: int) -> None:
-    length = len(prompt.prefix) + gen_length + len(prompt.suffix)
-    if length > family.context_length:
+def _check_prompt(prompt: Prompt, family: Family, vocab_size: int, canvas: int) -> None:
+    given = len(prompt.prefix) + len(prompt.suffix)
+    if given + canvas > family.context_length:
         raise UsageError(
-            f"prompt of {length - gen_length} tokens and canvas of {gen_length} make {length}, "
+            f"prompt of {given} tokens and canvas of {canvas} make {given + canvas}, "
             f"over the model's context of {family.context_length}; shorten gen_length"
+        )
+    if prompt.suffix and not family.looks_ahead:
+        raise UsageError(
+            f"family {family.name!r} looks back only and cannot see a suffix; pass the prefix alone"
         )
     if family.mask_id in prompt.prefix or family.mask_id in prompt.suffix:
         raise UsageError(

@@ -36,3 +36,11 @@ class Noise:
         """Standard Gumbel noise of the shape and dtype of `like`."""
         uniform = self.uniform(like).clamp_(min=torch.finfo(like.dtype).tiny)
         return -torch.log(-torch.log(uniform))
+
+    def normal(self, like: Tensor) -> Tensor:
+        """Standard normal noise of the shape and dtype of `like`."""
+        noise = torch.zeros_like(like)
+        for row, generator, running in zip(noise, self.generators, self.running, strict=True):
+            if running:
+                row.normal_(generator=generator)
+        return noise

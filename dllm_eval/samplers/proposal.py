@@ -27,6 +27,14 @@ class Proposal:
     """(batch, rows): the position rule's order, larger is revealed first."""
     broken: Tensor
     """(batch, rows) bool: the best logit is no number, so `tokens` means nothing there."""
+    prediction: "Prediction | None" = None
+    """What the score was computed from; None for rules that go by the score alone."""
+
+    def entropy(self) -> Tensor:
+        """(batch, rows) nats, of the distribution that the position rules look at."""
+        if self.prediction is None:
+            raise TypeError("this proposal has kept no distribution")
+        return -self.prediction.negative_entropy()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +52,12 @@ class Prediction:
         """(batch, rows, vocab) log-probabilities."""
         return self.logits - self.normaliser[..., None]
 
+    def negative_entropy(self) -> Tensor:
+        """(batch, rows): the sum of p log p, in nats."""
+        log_p = self.log_p()
+        lowest = torch.finfo(log_p.dtype).min  # keeps 0 * -inf out of the sum
+        return (log_p.exp() * log_p.clamp(min=lowest)).sum(dim=-1)
+
 
 def propose(logits: Tensor, config: SamplerConfig, family: Family, noise: Noise) -> Proposal:
     """Applies token rule, end-of-text policy and position rule.
@@ -57,14 +71,18 @@ def propose(logits: Tensor, config: SamplerConfig, family: Family, noise: Noise)
         noise: Each request's random numbers; only sampled rules draw from it.
     """
     logits = logits.float()
-    logits[..., family.mask_id] = -torch.inf
+    if family.mask_id >= 0:
+        logits[..., family.mask_id] = -torch.inf
     if config.eos_policy == "forbid":
         logits[..., family.eos_id] = -torch.inf
+    drawn_from = filtered(logits, config)
     if config.temperature > 0:
-        tokens = (logits / config.temperature + noise.gumbel(logits)).argmax(dim=-1)
-        best = logits.gather(-1, tokens[..., None])[..., 0]
+        tokens = (drawn_from + noise.gumbel(drawn_from)).argmax(dim=-1)
     else:
-        best, tokens = logits.max(dim=-1)
+        tokens = drawn_from.argmax(dim=-1)
+    if config.confidence == "filtered":
+        logits = drawn_from
+    best = logits.gather(-1, tokens[..., None])[..., 0]
     broken = ~best.isfinite()
     if config.eos_policy == "last":
         for end_id in family.end_ids:
@@ -77,7 +95,35 @@ def propose(logits: Tensor, config: SamplerConfig, family: Family, noise: Noise)
     score = POSITION_RULES[config.sampler](prediction, noise)
     if config.eos_policy == "last":
         score = torch.where(confidence == 0, torch.finfo(score.dtype).min, score)
-    return Proposal(tokens=tokens, confidence=confidence, score=score, broken=broken)
+    return Proposal(
+        tokens=tokens, confidence=confidence, score=score, broken=broken, prediction=prediction
+    )
+
+
+def filtered(logits: Tensor, config: SamplerConfig) -> Tensor:
+    """The logits that tokens are drawn from: temperature, then `top_k`, then `top_p`.
+
+    Args:
+        logits: (batch, rows, vocab) float32; left alone.
+        config: The sampler's settings.
+
+    Returns:
+        (batch, rows, vocab), -inf at what is never drawn; `logits` itself where nothing is to do.
+    """
+    if config.temperature > 0:
+        logits = logits / config.temperature
+    if config.top_k is not None and config.top_k < logits.shape[-1]:
+        least = logits.topk(config.top_k, dim=-1).values[..., -1:]
+        logits = logits.masked_fill(logits < least, -torch.inf)
+    if config.top_p is not None and config.top_p < 1:
+        ordered, order = logits.sort(dim=-1, descending=True)
+        shares = ordered.softmax(dim=-1)
+        reached = shares.cumsum(dim=-1)
+        before = reached - shares if config.top_p_cut == "reach" else reached
+        beyond = before > config.top_p
+        beyond[..., 0] = False
+        logits = logits.masked_fill(torch.zeros_like(beyond).scatter(-1, order, beyond), -torch.inf)
+    return logits
 
 
 def _low_confidence(prediction: Prediction, noise: Noise) -> Tensor:
@@ -102,9 +148,7 @@ def _margin(prediction: Prediction, noise: Noise) -> Tensor:
 def _entropy(prediction: Prediction, noise: Noise) -> Tensor:
     """Lowest entropy first (Dream, arXiv 2508.15487)."""
     del noise
-    log_p = prediction.log_p()
-    lowest = torch.finfo(log_p.dtype).min  # keeps 0 * -inf out of the sum
-    return (log_p.exp() * log_p.clamp(min=lowest)).sum(dim=-1)
+    return prediction.negative_entropy()
 
 
 def _left_to_right(prediction: Prediction, noise: Noise) -> Tensor:

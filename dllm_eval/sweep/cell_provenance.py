@@ -3,6 +3,7 @@
 Knows the cell's folder and its model; `measure/provenance.py` knows the machine.
 """
 
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -14,9 +15,6 @@ from dllm_eval.measure.provenance import collect
 from dllm_eval.sweep.folder import CellFolder
 from dllm_eval.sweep.models import weights_identity
 from dllm_eval.sweep.plan import Cell
-
-_SAME_KERNEL = {"dllm_eval": "sdpa"}
-"""Attention functions of ours that differ from a stock one in the mask and not in the kernel."""
 
 
 def begin_provenance(cell: Cell, folder: CellFolder, lm: Any) -> None:  # noqa: ANN401 - any lm-eval LM
@@ -54,6 +52,7 @@ def _provenance(cell: Cell, lm: Any) -> dict[str, Any]:  # noqa: ANN401 - any lm
         "weights": weights_identity(cell),
         "model": {"name": cell.model, "arguments": cell.arguments, "seed": cell.seed},
         "settings": cell.settings,
+        "sampler": _sampler(lm),
         "batch_size": cell.batch_size,
         "dtype": _dtype(lm),
         "attention": _attention(lm),
@@ -72,26 +71,25 @@ def _fixed(cell: Cell, provenance: dict[str, Any]) -> dict[str, Any]:
     return {**fixed, "commit": commit, **software, **machine}
 
 
-def _network(lm: Any) -> Any:  # noqa: ANN401 - any lm-eval LM
-    """The network of a model: the adapters' denoiser body, or what stock models call `model`."""
-    denoiser = getattr(lm, "denoiser", None)
-    return getattr(denoiser, "body", None) or getattr(lm, "model", None)
+def _sampler(lm: Any) -> dict[str, Any] | None:  # noqa: ANN401 - any lm-eval LM
+    """Every decoding rule in force, those that the model's family brought along included."""
+    return asdict(lm.config) if getattr(lm, "kind", None) == "diffusion" else None
 
 
 def _dtype(lm: Any) -> str | None:  # noqa: ANN401 - any lm-eval LM
-    network = _network(lm)
-    if not isinstance(network, nn.Module):
-        return None
-    parameter = next(network.parameters(), None)
-    return None if parameter is None else str(parameter.dtype).removeprefix("torch.")
+    """Of the weights; None where the model does not say."""
+    found = getattr(getattr(lm, "denoiser", None), "dtype", None)
+    network = getattr(lm, "model", None)
+    if found is None and isinstance(network, nn.Module):
+        parameter = next(network.parameters(), None)
+        found = None if parameter is None else parameter.dtype
+    return None if found is None else str(found).removeprefix("torch.")
 
 
 def _attention(lm: Any) -> str | None:  # noqa: ANN401 - any lm-eval LM
-    """The attention kernel, as the innermost transformers configuration names it."""
-    network = _network(lm)
-    if not isinstance(network, nn.Module):
-        return None
-    configs = (getattr(module, "config", None) for module in network.modules())
-    found = (getattr(config, "_attn_implementation", None) for config in configs)
-    name = next((str(value) for value in found if value), None)
-    return _SAME_KERNEL.get(name, name) if name is not None else None
+    """The attention kernel: that of `attention.attend`, or what a stock model's config names."""
+    if hasattr(lm, "denoiser"):
+        return "sdpa"
+    network = getattr(lm, "model", None)
+    name = getattr(getattr(network, "config", None), "_attn_implementation", None)
+    return str(name) if name else None

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from dllm_eval.denoiser import ModelDenoiser
 from dllm_eval.errors import UsageError
 from dllm_eval.loading import load_model
 
@@ -129,6 +130,7 @@ def test_the_last_token_moves_the_first_row_and_nothing_masks_it(
 
 def test_rotary_positions_stay_in_float32_when_the_model_does_not(tiny_llada: Path) -> None:
     model = load_model(str(tiny_llada), device="cpu", dtype="bfloat16")
+    assert isinstance(model, ModelDenoiser)
     cosines, sines = model.body.model.rotary_emb(  # type: ignore[union-attr, operator]
         torch.zeros(1, 1, dtype=torch.bfloat16), torch.tensor([[3000]])
     )

@@ -1,7 +1,6 @@
 """Fake denoisers: a random table, an exact Markov chain, and a tiny attention model."""
 
 from collections.abc import Callable
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -42,7 +41,12 @@ class CanvasDenoiser:
         """Rows and logit columns of each forward pass."""
 
     def logits(
-        self, token_ids: Tensor, *, valid: Tensor | None = None, rows: slice | None = None
+        self,
+        token_ids: Tensor,
+        *,
+        valid: Tensor | None = None,
+        rows: slice | None = None,
+        **_: object,
     ) -> Tensor:
         keep = torch.ones_like(token_ids, dtype=torch.bool) if valid is None else valid
         out = torch.full((*token_ids.shape, VOCAB), torch.nan, dtype=torch.float64)
@@ -100,17 +104,20 @@ class Body(nn.Module):
     def forward(
         self,
         input_ids: Tensor,
-        attention_mask: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        use_cache: bool = False,  # noqa: ARG002 - transformers' signature
-    ) -> SimpleNamespace:
-        if position_ids is None:
-            position_ids = torch.arange(input_ids.shape[1])[None]
-        hidden = self.tokens(input_ids) + self.positions(position_ids)
+        *,
+        mask: Tensor | None,
+        positions: Tensor | None,
+        cache: object = None,  # noqa: ARG002 - full attention has none
+        time: Tensor | None = None,  # noqa: ARG002
+    ) -> Tensor:
+        if positions is None:
+            positions = torch.arange(input_ids.shape[1])[None]
+        hidden: Tensor = self.tokens(input_ids) + self.positions(positions)
         scores = self.query(hidden) @ self.key(hidden).transpose(1, 2)
-        if attention_mask is not None:
-            scores = scores.masked_fill(~attention_mask[:, None, :], -1e9)
-        return SimpleNamespace(last_hidden_state=hidden + scores.softmax(-1) @ self.value(hidden))
+        if mask is not None:
+            scores = scores.masked_fill(~mask[:, 0], -1e9)
+        out: Tensor = hidden + scores.softmax(-1) @ self.value(hidden)
+        return out
 
 
 @pytest.fixture

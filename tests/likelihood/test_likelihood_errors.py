@@ -89,7 +89,7 @@ def test_a_single_sample_says_that_its_error_is_unknown(tabular: Any) -> None:
 
 def test_a_family_without_mask_tokens(tabular: Any) -> None:
     tabular.family = replace(tabular.family, noise="uniform")
-    with pytest.raises(UsageError, match="has noise 'uniform'; likelihood scoring accepts: 'mask'"):
+    with pytest.raises(UsageError, match="has noise 'uniform'; likelihood 'masked' accepts"):
         log_likelihood(tabular, [0], [1])
 
 

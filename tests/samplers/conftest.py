@@ -34,7 +34,12 @@ class RandomDenoiser:
         self.forwards: list[tuple[int, int]] = []
 
     def logits(
-        self, token_ids: Tensor, *, valid: Tensor | None = None, rows: slice | None = None
+        self,
+        token_ids: Tensor,
+        *,
+        valid: Tensor | None = None,
+        rows: slice | None = None,
+        **_: object,
     ) -> Tensor:
         self.forwards.append((token_ids.shape[0], token_ids.shape[1]))
         seen = torch.ones_like(token_ids, dtype=torch.bool) if valid is None else valid

@@ -35,7 +35,7 @@ def test_fixed_steps_make_no_host_synchronisation(settings: dict[str, Any]) -> N
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert host_syncs == 0
-    assert canvas.finish(passes_per_step=1, host_syncs=0) == expected
+    assert canvas.finish(host_syncs=0) == expected
 
 
 def test_answers_do_not_depend_on_the_device() -> None:

@@ -106,7 +106,12 @@ class Scripted:
         self.table.log_()
 
     def logits(
-        self, token_ids: Tensor, *, valid: Tensor | None = None, rows: slice | None = None
+        self,
+        token_ids: Tensor,
+        *,
+        valid: Tensor | None = None,
+        rows: slice | None = None,
+        **_: object,
     ) -> Tensor:
         del valid
         logits = self.table[: token_ids.shape[1]].repeat(token_ids.shape[0], 1, 1)
@@ -221,9 +226,12 @@ def test_same_seed_same_answer_and_other_seed_another(random_denoiser: Callable[
         ({"cfg_scale": "big"}, "cfg_scale must be a number"),
         ({"eos_policy": "maybe"}, "unknown eos_policy 'maybe'"),
         ({"mode": "reference", "sampler": "margin"}, "LLaDA published low_confidence and random"),
-        ({"mode": "reference", "threshold": 0.9}, "leave threshold and stop unset"),
-        ({"stop": "eos"}, "pass block_length < gen_length (64)"),
-        ({"stop": "eos", "block_length": 64}, "the canvas is one block of 64 tokens"),
+        ({"mode": "reference", "threshold": 0.9}, "leave threshold unset"),
+        ({"mode": "reference", "stop": "eos"}, "leave stop unset"),
+        ({"top_p": 1.5}, "top_p must be a number of at least 0 and at most 1"),
+        ({"top_k": 0}, "top_k must be a whole number of at least 1"),
+        ({"strict_threshold": "yes"}, "strict_threshold must be true or false"),
+        ({"sub_block_length": 5, "block_length": 16}, "sub_block_length 5 does not divide"),
         ({"step": 3}, "unknown sampler setting 'step' (did you mean 'steps'?)"),
     ],
     ids=str,

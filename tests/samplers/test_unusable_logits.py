@@ -39,7 +39,12 @@ class Edited:
         self.passes = 0
 
     def logits(
-        self, token_ids: Tensor, *, valid: Tensor | None = None, rows: slice | None = None
+        self,
+        token_ids: Tensor,
+        *,
+        valid: Tensor | None = None,
+        rows: slice | None = None,
+        **_: object,
     ) -> Tensor:
         logits: Tensor = self.inner.logits(token_ids, valid=valid, rows=rows)
         if self.passes >= self.first:

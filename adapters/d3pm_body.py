@@ -1,0 +1,167 @@
+"""D3PM's text model: a T5 decoder without an encoder, every position seeing every other.
+
+Knows layers and tensors; knows no file and no family. `d3pm.py` fills in the weights. Written from
+google-research d3pm/text/models.py and flaxformer (commit 399ea3a8): attention is not scaled by the
+width, norms have no bias, and relative positions are counted backwards only.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dllm_eval.attention import KeyValues
+
+NORM_EPS = 1e-6
+
+
+@dataclass(frozen=True, kw_only=True)
+class D3pmShape:
+    """Sizes of the published TransformerConfig, by its names."""
+
+    vocab_size: int
+    emb_dim: int
+    num_heads: int
+    num_decoder_layers: int
+    qkv_dim: int
+    mlp_dim: int
+    num_steps: int
+    relative_attention_num_buckets: int
+    relative_attention_max_distance: int
+
+
+class _Norm(nn.Module):
+    """T5's norm: root mean square in float32, a scale and no bias (flaxformer T5LayerNorm)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(width))
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        normed = functional.rms_norm(hidden.float(), (hidden.shape[-1],), eps=NORM_EPS)
+        return normed.to(self.weight.dtype) * self.weight
+
+
+class _Attention(nn.Module):
+    def __init__(self, shape: D3pmShape) -> None:
+        super().__init__()
+        self.num_heads = shape.num_heads
+        self.query = nn.Linear(shape.emb_dim, shape.qkv_dim, bias=False)
+        self.key = nn.Linear(shape.emb_dim, shape.qkv_dim, bias=False)
+        self.value = nn.Linear(shape.emb_dim, shape.qkv_dim, bias=False)
+        self.out = nn.Linear(shape.qkv_dim, shape.emb_dim, bias=False)
+
+    def forward(self, hidden: Tensor, bias: Tensor) -> Tensor:
+        def heads(layer: nn.Linear) -> Tensor:
+            projected: Tensor = layer(hidden)
+            return projected.view(*hidden.shape[:2], self.num_heads, -1).transpose(1, 2)
+
+        # The cache and a boolean mask do not fit a bias that depends on the head.
+        mixed = functional.scaled_dot_product_attention(
+            heads(self.query), heads(self.key), heads(self.value), attn_mask=bias, scale=1.0
+        )
+        out: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
+        return out
+
+
+class _Mlp(nn.Module):
+    def __init__(self, shape: D3pmShape) -> None:
+        super().__init__()
+        self.wi = nn.Linear(shape.emb_dim, shape.mlp_dim, bias=False)
+        self.wo = nn.Linear(shape.mlp_dim, shape.emb_dim, bias=False)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        out: Tensor = self.wo(functional.gelu(self.wi(hidden), approximate="tanh"))
+        return out
+
+
+class _Layer(nn.Module):
+    def __init__(self, shape: D3pmShape) -> None:
+        super().__init__()
+        self.pre_self_attention_layer_norm = _Norm(shape.emb_dim)
+        self.self_attention = _Attention(shape)
+        self.pre_mlp_layer_norm = _Norm(shape.emb_dim)
+        self.mlp = _Mlp(shape)
+
+    def forward(self, hidden: Tensor, bias: Tensor) -> Tensor:
+        hidden = hidden + self.self_attention(self.pre_self_attention_layer_norm(hidden), bias)
+        out: Tensor = hidden + self.mlp(self.pre_mlp_layer_norm(hidden))
+        return out
+
+
+class D3pmBody(nn.Module):
+    """Token and time embedding, layers and final norm."""
+
+    def __init__(self, shape: D3pmShape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.token_embedder = nn.Embedding(shape.vocab_size, shape.emb_dim)
+        self.timestep_embedder = nn.Embedding(shape.num_steps, shape.emb_dim)
+        self.relpos_bias = nn.Parameter(
+            torch.empty(shape.num_heads, shape.relative_attention_num_buckets)
+        )
+        self.layers = nn.ModuleList(_Layer(shape) for _ in range(shape.num_decoder_layers))
+        self.decoder_norm = _Norm(shape.emb_dim)
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        *,
+        mask: Tensor | None,
+        positions: Tensor | None,
+        cache: KeyValues | None = None,
+        time: Tensor | None = None,
+    ) -> Tensor:
+        """Hidden states, (batch, length, emb_dim).
+
+        Args:
+            input_ids: (batch, length) int64.
+            mask: (batch or 1, 1, length, length or 1) bool, True = may look; None sees everything.
+            positions: (batch or 1, length) int64; None counts from 0.
+            cache: Always None: every position sees every other.
+            time: (batch,) in [0, 1], the step of the chain divided by its number of steps.
+        """
+        del cache
+        if time is None:
+            raise TypeError("a D3PM model is told the time")
+        step = (time * self.shape.num_steps).round().long()
+        # The table has no row for the last step; jax reads the row before it instead.
+        step = step.clamp(max=self.shape.num_steps - 1)
+        hidden = self.token_embedder(input_ids) + self.timestep_embedder(step)[:, None]
+        bias = self._bias(input_ids, mask, positions)
+        for layer in self.layers:
+            hidden = layer(hidden, bias)
+        out: Tensor = self.decoder_norm(hidden)
+        return out
+
+    def _bias(self, input_ids: Tensor, mask: Tensor | None, positions: Tensor | None) -> Tensor:
+        """(batch or 1, heads, length, length), minus infinity where a query may not look."""
+        if positions is None:
+            positions = torch.arange(input_ids.shape[1], device=input_ids.device)[None]
+        bucket = backward_bucket(
+            positions[:, :, None] - positions[:, None, :],
+            self.shape.relative_attention_num_buckets,
+            self.shape.relative_attention_max_distance,
+        )
+        bias = self.relpos_bias[:, bucket].transpose(0, 1)  # (batch or 1, heads, length, length)
+        return bias if mask is None else torch.where(mask, bias, -torch.inf)
+
+
+def backward_bucket(distance: Tensor, num_buckets: int, max_distance: int) -> Tensor:
+    """The bucket of a query's distance to a key before it; all keys behind it share bucket 0.
+
+    flaxformer `RelativePositionBiases._relative_position_bucket` with bidirectional=False, which is
+    what d3pm's DecoderLayer asks for although its attention looks both ways.
+
+    Args:
+        distance: (...) int64, query position minus key position.
+        num_buckets: Half of them hold one distance each, the rest grow with its logarithm.
+        max_distance: From here on all distances share the last bucket.
+    """
+    near = num_buckets // 2
+    distance = distance.clamp(min=0)
+    growth = torch.log(distance.float() / near + torch.finfo(torch.float32).eps)
+    far = near + (growth / math.log(max_distance / near) * (num_buckets - near)).long()
+    return torch.where(distance < near, distance, far.clamp(max=num_buckets - 1))

@@ -1,0 +1,115 @@
+"""The WeDLM family (arXiv 2512.22737): 7B on Qwen2.5's shape, 8B on Qwen3's.
+
+Reads the published config.json and tensors into transformers' Qwen2 or Qwen3; no code of the
+checkpoint runs. Attention is causal over the tokens in another order, the known ones first and the
+masks behind them, each at its own rotary position; `dllm_eval/attention.py` states that order as a
+mask. Reached through the registry alone.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dllm_eval.checkpoint import read_config
+from dllm_eval.denoiser import ModelDenoiser
+from dllm_eval.errors import UsageError
+from dllm_eval.families import Family
+
+from .byte_pairs import load_byte_pairs
+from .qwen import QwenKind, load_qwen
+from .tokens import token_id
+
+END_OF_TURN_TOKEN = "<|im_end|>"
+
+MASK_ID = 151665
+"""Where config.json has none, as the published ones do not: Tencent/WeDLM 0216110f,
+wedlm/engine/model_runner.py `_init_mask_token`, and finetune/src/trainer.py. No tokenizer names
+it: 7B's leaves the id free, 8B's gives it to <tool_response>."""
+
+PUBLISHED_DEFAULTS: dict[str, Any] = {
+    "attention_bias": True,
+    "qk_norm": False,
+    "layer_types": None,
+    "max_position_embeddings": 32768,
+}
+"""What the published configuration class takes where config.json is silent."""
+
+KINDS: dict[tuple[bool, bool], QwenKind] = {(True, False): "qwen2", (False, True): "qwen3"}
+"""(attention_bias, qk_norm) -> the shape of the weights."""
+
+DECODING: dict[str, Any] = {
+    "sampler": "entropy",
+    "window": 16,
+    "entropy_threshold": 0.4,
+    "position_penalty": 0.02,
+    "temperature": 0.0,
+}
+"""Tencent/WeDLM 0216110f, evaluation/evaluation_base.sh and wedlm_eval.py. Multiple-choice tasks
+there take no threshold, a window of 4 and a penalty of 1 (evaluation/demo.sh)."""
+
+
+def load(folder: Path, *, dtype: torch.dtype, device: torch.device) -> ModelDenoiser:
+    """Loads a WeDLM-format checkpoint folder.
+
+    Raises:
+        UsageError: Something in the folder is missing, damaged or not expressible natively.
+    """
+    published = PUBLISHED_DEFAULTS | read_config(folder)
+    kind = _kind(published, folder / "config.json")
+    tokenizer = load_byte_pairs(folder)
+    family = _family(published, tokenizer, folder)
+    # Whether there is a bias is in `kind`; the bodies know no other use of the entry.
+    entries = {name: value for name, value in published.items() if name != "attention_bias"}
+    module = load_qwen(entries, folder, kind=kind, dtype=dtype, device=device)
+    return ModelDenoiser(body=module.body, head=module.head, family=family, tokenizer=tokenizer)
+
+
+def _kind(published: dict[str, Any], path: Path) -> QwenKind:
+    bias, norm = published["attention_bias"], published["qk_norm"]
+    if (bias, norm) not in KINDS:
+        raise UsageError(
+            f"{path}: attention_bias {bias!r} with qk_norm {norm!r}; the native module knows "
+            "true with false (Qwen2.5) and false with true (Qwen3)"
+        )
+    for layer in published["layer_types"] or ():
+        if layer != "full_attention":
+            raise UsageError(
+                f"{path}: layer_types has {layer!r}; the native module knows 'full_attention' only"
+            )
+    return KINDS[bias, norm]
+
+
+def _family(published: dict[str, Any], tokenizer: Any, folder: Path) -> Family:  # noqa: ANN401
+    path = folder / "config.json"
+    mask_id = published.get("mask_token_id")
+    mask_id = MASK_ID if mask_id is None else mask_id
+    if type(mask_id) is not int or not 0 <= mask_id < published.get("vocab_size", 0):
+        raise UsageError(
+            f"{path}: mask_token_id is {mask_id!r}; accepted: an id below vocab_size "
+            f"{published.get('vocab_size')!r} (null means {MASK_ID})"
+        )
+    named = tokenizer.mask_token_id
+    if named is not None and named != mask_id:
+        raise UsageError(
+            f"{folder}: config.json has mask_token_id {mask_id}, "
+            f"but the tokenizer gives {tokenizer.mask_token!r} the id {named}"
+        )
+    eos_id = published.get("eos_token_id", tokenizer.eos_token_id)
+    if type(eos_id) is not int or eos_id == mask_id:
+        raise UsageError(
+            f"{path}: eos_token_id is {eos_id!r}; accepted: an id other than the mask's {mask_id}"
+        )
+    eot_id = token_id(tokenizer, END_OF_TURN_TOKEN)
+    pad_id = published.get("pad_token_id")
+    return Family(
+        name="wedlm",
+        mask_id=mask_id,
+        eos_id=eos_id,
+        eot_id=None if eot_id == eos_id else eot_id,
+        pad_id=eos_id if pad_id in (None, mask_id) else pad_id,
+        attention="reordered",
+        context_length=published["max_position_embeddings"],
+        likelihood="left_to_right",
+        decoding=DECODING,
+    )

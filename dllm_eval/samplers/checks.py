@@ -1,0 +1,91 @@
+"""Checks of sampler settings, one clear line each. `config.py` alone calls it."""
+
+from dataclasses import dataclass, fields
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
+
+from dllm_eval.errors import UsageError, unknown
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+
+@dataclass(frozen=True)
+class Range:
+    """The numbers a setting accepts."""
+
+    low: float
+    high: float = float("inf")
+
+
+COUNTS = (
+    "steps",
+    "gen_length",
+    "block_length",
+    "top_k",
+    "sub_block_length",
+    "max_edit_steps",
+    "window",
+    "initial_length",
+    "stable_steps",
+)
+RANGES = {
+    "temperature": Range(0.0),
+    "cfg_scale": Range(0.0),
+    "threshold": Range(0.0, 1.0),
+    "top_p": Range(0.0, 1.0),
+    "position_temperature": Range(0.0),
+    "edit_threshold": Range(0.0, 1.0),
+    "entropy_threshold": Range(0.0),
+    "position_penalty": Range(0.0),
+    "entropy_bound": Range(0.0),
+    "final_temperature": Range(0.0),
+    "stop_entropy": Range(0.0),
+}
+
+
+def choices_of(kind: type) -> dict[str, tuple[object, ...]]:
+    """Setting -> what it accepts, for every setting that is a closed choice."""
+    return {
+        name: get_args(hint)
+        for name, hint in get_type_hints(kind).items()
+        if get_origin(hint) is Literal
+    }
+
+
+def check_choices(config: "DataclassInstance", choices: dict[str, tuple[object, ...]]) -> None:
+    """Every closed choice is one of its values; every switch is true or false."""
+    for name, accepted in choices.items():
+        value = getattr(config, name)
+        if value not in accepted:
+            raise unknown(name, value, [str(choice) for choice in accepted])
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if isinstance(field.default, bool) and not isinstance(value, bool):
+            raise UsageError(f"{field.name} must be true or false, not {value!r}")
+
+
+def check_numbers(config: "DataclassInstance") -> None:
+    """Every number is in range; None only where the setting may be unset."""
+    hints = get_type_hints(type(config))
+    for name in (*COUNTS, *RANGES):
+        value = getattr(config, name)
+        if value is None and _may_be_unset(hints[name]):
+            continue
+        if name in RANGES:
+            _check_range(name, value, RANGES[name])
+        elif not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise UsageError(f"{name} must be a whole number of at least 1, not {value!r}")
+
+
+def _may_be_unset(hint: Any) -> bool:  # noqa: ANN401 - a type annotation
+    return isinstance(hint, UnionType) and type(None) in get_args(hint)
+
+
+def _check_range(name: str, value: object, accepted: Range) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not accepted.low <= value < float("inf") or value > accepted.high:  # type: ignore[operator]
+        upper = f" and at most {accepted.high:g}" if accepted.high < float("inf") else ""
+        raise UsageError(
+            f"{name} must be a number of at least {accepted.low:g}{upper}, not {value!r}"
+        )

@@ -1,0 +1,64 @@
+"""Which rule takes a family's noise away, and which settings mean nothing to it.
+
+Knows the rules' names; `loop.py` asks once per batch.
+"""
+
+from dllm_eval.api import Denoiser
+from dllm_eval.errors import UsageError
+from dllm_eval.families import Family
+from dllm_eval.samplers.canvas import Canvas
+from dllm_eval.samplers.config import SamplerConfig
+from dllm_eval.samplers.discrete_time import DiscreteTimeRule
+from dllm_eval.samplers.growing import GrowingRule
+from dllm_eval.samplers.latent import LatentDenoiser, LatentRule
+from dllm_eval.samplers.noise import Noise
+from dllm_eval.samplers.renoise import RenoiseRule
+from dllm_eval.samplers.rules import RevealRule, Rule
+from dllm_eval.samplers.transition import TransitionRule
+from dllm_eval.samplers.window import WindowRule
+from dllm_eval.token_chain import TokenChain
+
+
+def rule_for(denoiser: Denoiser, canvas: Canvas, config: SamplerConfig, noise: Noise) -> Rule:
+    """The rule for this model and these settings.
+
+    Raises:
+        UsageError: The settings ask for something that the family's noise has no place for.
+    """
+    family = denoiser.family
+    _check(family, config)
+    chain = getattr(denoiser, "chain", None)
+    if isinstance(chain, TokenChain):
+        return DiscreteTimeRule(canvas=canvas, noise=noise, chain=chain, config=config)
+    if isinstance(denoiser, LatentDenoiser):
+        return LatentRule(canvas=canvas, noise=noise, denoiser=denoiser, config=config)
+    if family.noise == "uniform":
+        return RenoiseRule(
+            canvas=canvas, config=config, noise=noise, vocab_size=denoiser.vocab_size
+        )
+    if config.transition != "none":
+        return TransitionRule(canvas=canvas, config=config, noise=noise)
+    if family.expand_id is not None:
+        return GrowingRule(canvas=canvas, config=config, noise=noise)
+    if config.window is not None:
+        return WindowRule(canvas=canvas, config=config, noise=noise)
+    return RevealRule(canvas=canvas, config=config, noise=noise)
+
+
+def _check(family: Family, config: SamplerConfig) -> None:
+    masked = family.noise == "mask"
+    wants = {
+        "mode='reference'": (config.mode == "reference", masked and family.attention == "full"),
+        "entropy_bound": (config.entropy_bound is not None, family.noise == "uniform"),
+        "threshold": (config.threshold is not None, masked),
+        "cfg_scale": (config.cfg_scale > 0, masked),
+        "edit_threshold": (config.edit_threshold is not None, masked),
+        "window": (config.window is not None, family.attention == "reordered"),
+        "initial_length": (config.initial_length is not None, family.expand_id is not None),
+    }
+    for name, (asked, has_place) in wants.items():
+        if asked and not has_place:
+            raise UsageError(
+                f"{name} means nothing to family {family.name!r}, whose noise is {family.noise} "
+                f"and whose attention is {family.attention}; leave it unset"
+            )

@@ -1,0 +1,50 @@
+"""What a card says of its family is what the family's loader finds in a checkpoint."""
+
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from dllm_eval.capabilities import CAPABILITIES
+from dllm_eval.cards import cards_of
+from dllm_eval.families import Family
+from dllm_eval.loading import load_model
+
+OF_THE_CANVAS = {"gen_length", "block_length", "sub_block_length", "steps", "steps_per_block"}
+"""Settings that a tiny checkpoint's size changes, or that only a command needs."""
+
+QUANTITY = {"left_to_right": "exact", None: "none"}
+"""Family.likelihood -> Capabilities.likelihood; every other one is a bound."""
+
+
+@pytest.fixture(scope="module", params=list(CAPABILITIES))
+def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Family:
+    """The facts that the family's loader finds in a tiny checkpoint."""
+    name = str(request.param)
+    folder: Path = import_module(f"checkpoints.{name}").write(
+        tmp_path_factory.mktemp(name) / "tiny"
+    )
+    model = load_model(str(folder), family=name, device="cpu", dtype="float32")
+    assert model.family.name == name
+    return model.family
+
+
+def test_a_card_states_the_facts_that_its_loader_finds(family: Family) -> None:
+    in_blocks = family.block_length is not None or "block_length" in family.decoding
+    for card in cards_of(family.name):
+        assert card.noise in (None, family.noise)
+        assert card.attention in (None, family.attention)
+        assert card.logits_shift == family.logits_shift
+        assert (card.block_length is not None) is in_blocks
+
+
+def test_a_card_has_the_defaults_that_its_loader_fills_in(family: Family) -> None:
+    found = {k: v for k, v in family.decoding.items() if k not in OF_THE_CANVAS}
+    for card in cards_of(family.name):
+        stated = card.decoding.sampler_settings()
+        assert {k: v for k, v in stated.items() if k not in OF_THE_CANVAS} == found, card.name
+
+
+def test_the_likelihood_that_is_listed_is_the_loader_s(family: Family) -> None:
+    listed = CAPABILITIES[family.name].likelihood
+    assert listed == QUANTITY.get(family.likelihood, "bound")
