@@ -139,4 +139,4 @@ def scoring_record(
 
 
 def _joined(names: Sequence[str]) -> str:
-    return "+".join(dict.fromkeys(names))
+    return "+".join(dict.fromkeys(name for joined in names for name in joined.split("+")))

@@ -114,8 +114,8 @@ class Card(_Part):
     hub_id: str | None = None
     kind: Literal["checkpoint", "unpublished", "report_only"] = "checkpoint"
     family: str | None = None
-    revision: str | None = Field(default=None, pattern="^[0-9a-f]{40}$")
-    """The commit of the weights, where it could be read."""
+    revision: str | None = Field(default=None, pattern="^([0-9a-f]{40}|refs/pr/[0-9]+)$")
+    """The commit of the weights, where it could be read, or the pull request that has them."""
     model_type: str | None = None
     """The published config.json's, where it could be read."""
     paper: str | None = None

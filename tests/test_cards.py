@@ -278,6 +278,13 @@ def test_a_bad_card_names_file_and_field(tmp_path: Path, text: str, message: str
     assert "\n" not in str(caught.value)
 
 
+def test_a_revision_is_a_commit_or_a_pull_request(tmp_path: Path) -> None:
+    for revision in ("a" * 40, "refs/pr/1"):
+        path = tmp_path / "good.yaml"
+        path.write_text(_changed(revision=revision))
+        assert read_card(path).revision == revision
+
+
 def test_a_report_only_card_needs_no_family(tmp_path: Path) -> None:
     path = tmp_path / "closed.yaml"
     path.write_text(_changed(family=None, kind="report_only"))

@@ -103,4 +103,4 @@ def _native(length: str) -> str:
 
 
 def _names(column: "pd.Series[str]") -> str:
-    return " + ".join(sorted({str(x) for x in column.dropna()}))
+    return " + ".join(sorted({name for x in column.dropna() for name in str(x).split("+")}))
