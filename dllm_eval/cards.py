@@ -21,7 +21,7 @@ from dllm_eval.families import Attention, Noise
 Evidence = Literal["repository", "page", "quoted"]
 """Read in the authors' repository; on their page or model card; or in a third party's words."""
 
-PROTOCOL = ("num_fewshot", "chat_template", "infill_length", "samples")
+PROTOCOL = ("num_fewshot", "chat_template", "infill_length", "samples", "target_end")
 """The fields of `DecodingSettings` that are no sampler setting."""
 
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -76,6 +76,8 @@ class DecodingSettings(_Part):
     infill_length: str | None = None
     samples: int | None = None
     """Monte-Carlo samples of a likelihood score."""
+    target_end: Literal["none", "eos"] | None = None
+    """What stood behind the target of a likelihood score."""
 
     def stated(self) -> dict[str, Any]:
         """What the source states, in the order of the fields."""

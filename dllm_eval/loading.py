@@ -65,7 +65,7 @@ def load_model(
         pretrained: A local folder, a hub id, or "reference-diffusion".
         family: A name in `registry.FAMILIES`, or "module:function" of a loader of your own; "auto"
             goes by the checkpoint's card, else by its model_type.
-        revision: Of a hub id.
+        revision: Of a hub id; None is the one that its card pins, else the newest.
         dtype: "float32", "bfloat16" or "float16"; None means as stored.
         device: None means the first CUDA device, or the CPU where there is none.
 
@@ -160,6 +160,8 @@ def _load_autoregressive(
 def resolve_checkpoint(pretrained: str, revision: str | None = None) -> Path:
     """The local folder of a checkpoint: shipped, given, or a hub snapshot.
 
+    Where no revision of a hub id is asked for, it is the one that its card pins, if any.
+
     Raises:
         UsageError: There is no such folder and the hub has no such model, or cannot be reached.
     """
@@ -174,7 +176,8 @@ def resolve_checkpoint(pretrained: str, revision: str | None = None) -> Path:
         raise UsageError(
             f"no model {pretrained!r}: not a folder, not a hub id (OWNER/NAME), not one of {names}"
         )
-    return _snapshot(pretrained, revision)
+    card = card_for(pretrained)
+    return _snapshot(pretrained, revision or (card.revision if card else None))
 
 
 def _shipped(name: str) -> Path:

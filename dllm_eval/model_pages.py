@@ -154,7 +154,8 @@ def _how_to(card: Card) -> Page:
         return [f"{card.where}: a folder in the family's format loads by its path"]
     commands = (recipe(card, score).command for score in card.scores)
     command = next((text for text in commands if text), None)
-    lines = ["load:", f'  dllm_eval.load_model("{card.hub_id}")']
+    pinned = f', revision="{card.revision}"' if card.revision else ""
+    lines = ["load:", f'  dllm_eval.load_model("{card.hub_id}"{pinned})']
     if command:
         lines += ["evaluate, for example:", f"  {command}"]
     return [*lines, f"all commands: dllm-eval models {card.name} --reported"]

@@ -201,8 +201,9 @@ def _command(card: Card, task: Task, settings: dict[str, Any], protocol: dict[st
         arguments["family"] = card.family
     arguments |= settings
     arguments |= {"mc_samples": protocol["samples"]} if "samples" in protocol else {}
-    if "infill_length" in protocol:
-        arguments["infill_length"] = protocol["infill_length"]
+    for name in ("infill_length", "target_end"):
+        if name in protocol:
+            arguments[name] = protocol[name]
     parts = [
         "dllm-eval run --model dllm",
         f"--model_args {','.join(f'{k}={_text(v)}' for k, v in arguments.items())}",

@@ -101,6 +101,7 @@ def _protocol_pairs(card: Card, score: PublishedScore, run: Run) -> list[tuple[s
         "chat_template": run.chat_template,
         "infill_length": run.arguments.get("infill_length", "oracle"),
         "samples": run.arguments.get("mc_samples", 128),
+        "target_end": run.arguments.get("target_end", "none"),
     }
     pairs = [(name, ran[name], said[name]) for name in ran if name in said]
     revision = run.arguments.get("revision")
