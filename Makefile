@@ -4,13 +4,16 @@ BIN := .venv/bin
 export HF_HUB_OFFLINE ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test results check lint format types wheel bench clean
+.PHONY: demo test oldest results check lint format types wheel bench clean
 
 demo: .venv/ready
 	$(BIN)/dllm-eval demo
 
 test: .venv/ready
 	$(BIN)/pytest -q -m "not slow and not network and not gpu"
+
+oldest: .venv/ready
+	sh tests/oldest.sh
 
 results: .venv/ready
 	$(BIN)/dllm-eval demo --out results/demo

@@ -21,9 +21,9 @@ from dllm_eval.denoiser import ModelDenoiser
 from dllm_eval.errors import UsageError
 from dllm_eval.families import Family
 
-from .dit_weights import load_dit
-from .gpt2 import load_gpt2_tokenizer
+from .bodies.dit_weights import load_dit
 from .mdlm import SIZES, check_sizes, dit_config
+from .tokenizers.gpt2 import load_gpt2_tokenizer
 
 PUBLISHED_DEFAULTS: dict[str, Any] = {
     "block_size": 1,

@@ -16,9 +16,9 @@ from dllm_eval.checkpoint import load_weights, read_config
 from dllm_eval.denoiser import ModelDenoiser
 from dllm_eval.errors import UsageError
 from dllm_eval.families import NO_MASK, Family
-from dllm_eval.token_chain import Kind, TokenChain
+from dllm_eval.processes.token_chain import Kind, TokenChain
 
-from .d3pm_body import D3pmBody, D3pmShape
+from .bodies.d3pm import D3pmBody, D3pmShape
 from .tokens import load_tokenizer
 
 KINDS: dict[str, Kind] = {"mask": "absorbing", "beta-diagonal": "uniform"}

@@ -19,8 +19,8 @@ from dllm_eval.checkpoint import load_weights, read_config, read_json
 from dllm_eval.errors import UsageError
 from dllm_eval.families import NO_MASK, Family
 
-from .body import ATTENTION
-from .encoder_decoder import EncoderDecoder
+from .bodies.encoder_decoder import EncoderDecoder
+from .bodies.transformers_body import ATTENTION
 from .tokens import load_tokenizer
 
 FIRST_RELEASE = "5.11"

@@ -1,6 +1,6 @@
 """Diffusion-LM (arXiv 2205.14217): Gaussian noise on word embeddings, rounded back to words.
 
-No checkpoint was published. Loads what `convert_diffusion_lm.py` makes of a training folder:
+No checkpoint was published. Loads what `convert/diffusion_lm.py` makes of a training folder:
 config.json, safetensors under the training's names, and tokenizer.json. Reached through the
 registry alone.
 """
@@ -15,10 +15,10 @@ from dllm_eval.attention import positions_of
 from dllm_eval.checkpoint import load_weights, read_config
 from dllm_eval.errors import UsageError
 from dllm_eval.families import NO_MASK, Family
-from dllm_eval.latent_chain import SteppedChain
+from dllm_eval.processes.latent_chain import SteppedChain
 from dllm_eval.samplers.latent import LatentPrediction
 
-from .diffusion_lm_body import DiffusionLmBody, DiffusionLmShape
+from .bodies.diffusion_lm import DiffusionLmBody, DiffusionLmShape
 from .tokens import load_tokenizer
 
 EXPRESSIBLE: dict[str, tuple[Any, ...]] = {

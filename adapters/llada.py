@@ -16,7 +16,7 @@ from dllm_eval.denoiser import ModelDenoiser
 from dllm_eval.errors import UsageError
 from dllm_eval.families import Family
 
-from .body import Rotary, transformers_body
+from .bodies.transformers_body import Rotary, transformers_body
 from .tokens import load_tokenizer, token_id
 
 MASK_TOKEN = "<|mdm_mask|>"

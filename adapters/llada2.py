@@ -17,9 +17,9 @@ from dllm_eval.denoiser import ModelDenoiser
 from dllm_eval.errors import UsageError
 from dllm_eval.families import Family
 
-from .bailing import BailingBody, BailingShape
-from .body import Rotary
-from .moe import expert_names
+from .bodies.bailing import BailingBody, BailingShape
+from .bodies.moe import expert_names
+from .bodies.transformers_body import Rotary
 from .tokens import load_tokenizer, token_id
 
 MASK_TOKEN = "<|mask|>"

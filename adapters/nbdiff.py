@@ -24,8 +24,8 @@ from dllm_eval.denoiser import ModelDenoiser
 from dllm_eval.errors import UsageError
 from dllm_eval.families import Family
 
-from .body import Rotary, transformers_body
-from .sentence_pieces import load_sentence_pieces
+from .bodies.transformers_body import Rotary, transformers_body
+from .tokenizers.sentence_pieces import load_sentence_pieces
 from .tokens import token_id
 
 MASK_TOKEN = "[unused0]"

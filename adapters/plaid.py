@@ -1,6 +1,6 @@
 """Plaid (arXiv 2305.18619), a likelihood-trained diffusion of token embeddings.
 
-Loads what `convert_plaid.py` makes of the released weights: config.json, safetensors under the
+Loads what `convert/plaid.py` makes of the released weights: config.json, safetensors under the
 released names behind the released file's name, and tokenizer.json. Reached through the registry
 alone.
 """
@@ -15,10 +15,10 @@ from dllm_eval.attention import positions_of
 from dllm_eval.checkpoint import load_weights, read_config
 from dllm_eval.errors import UsageError
 from dllm_eval.families import NO_MASK, Family
-from dllm_eval.latent_chain import LearnedChain, levels
+from dllm_eval.processes.latent_chain import LearnedChain, levels
 from dllm_eval.samplers.latent import LatentPrediction
 
-from .plaid_body import PlaidBody, PlaidShape
+from .bodies.plaid import PlaidBody, PlaidShape
 from .tokens import load_tokenizer
 
 GUIDANCE_WEIGHT = 2.0

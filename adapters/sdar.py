@@ -22,8 +22,8 @@ from dllm_eval.denoiser import ModelDenoiser
 from dllm_eval.errors import UsageError
 from dllm_eval.families import Family
 
-from .byte_pairs import load_byte_pairs
-from .qwen import DEFAULTS, QwenKind, load_qwen
+from .bodies.qwen import DEFAULTS, QwenKind, load_qwen
+from .tokenizers.byte_pairs import load_byte_pairs
 from .tokens import token_id
 
 MASK_TOKENS = ("<|MASK|>", "<MASK>")

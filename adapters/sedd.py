@@ -23,9 +23,9 @@ from dllm_eval.denoiser import ModelDenoiser
 from dllm_eval.errors import UsageError
 from dllm_eval.families import Family
 
-from .dit import DitConfig
-from .dit_weights import load_dit
-from .gpt2 import load_gpt2_tokenizer
+from .bodies.dit import DitConfig
+from .bodies.dit_weights import load_dit
+from .tokenizers.gpt2 import load_gpt2_tokenizer
 
 SIZES = ("hidden_size", "cond_dim", "length", "n_blocks", "n_heads")
 EXPRESSIBLE: dict[tuple[str, str], Any] = {

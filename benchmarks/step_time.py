@@ -38,7 +38,7 @@ def random_llada_8b(device: torch.device, dtype: torch.dtype) -> ModelDenoiser:
         num_key_value_heads=32,
         max_position_embeddings=4096,
     )
-    bodies = import_module("dllm_eval.adapters.body")
+    bodies = import_module("dllm_eval.adapters.bodies.transformers_body")
     rotary = bodies.Rotary(width=128, theta=5e5, full_precision=True, device=device)
     body: torch.nn.Module = bodies.transformers_body(LlamaModel, config, rotary)
     for module in body.modules():

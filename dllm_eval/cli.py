@@ -13,7 +13,7 @@ import typer
 from dllm_eval.errors import UsageError
 
 if TYPE_CHECKING:
-    from dllm_eval.model_pages import Page
+    from dllm_eval.catalogue.pages import Page
     from dllm_eval.sweep.plan import Cell
     from dllm_eval.sweep.spec import Sweep
 
@@ -113,8 +113,8 @@ def models(
     out: Annotated[Path | None, typer.Option("--out", help="Write markdown here.")] = None,
 ) -> None:
     """List model families and checkpoints, or show one with its published scores."""
-    from dllm_eval.model_index import data_of, families_markdown
-    from dllm_eval.model_pages import overview, page_of
+    from dllm_eval.catalogue.index import data_of, families_markdown
+    from dllm_eval.catalogue.pages import overview, page_of
 
     if results and not reported:
         raise UsageError("--results are compared with published scores: pass --reported as well")
@@ -200,8 +200,8 @@ def _print_json(value: object) -> None:
 
 
 def _shipped_model(name: str) -> None:
+    from dllm_eval.catalogue.index import unknown_model
     from dllm_eval.loading import SHIPPED, resolve_checkpoint
-    from dllm_eval.model_index import unknown_model
 
     if name not in SHIPPED:
         raise unknown_model(name, SHIPPED)
@@ -211,7 +211,7 @@ def _shipped_model(name: str) -> None:
 def _models_reported(
     name: str | None, folders: list[Path], *, out: Path | None, as_json: bool
 ) -> None:
-    from dllm_eval.model_index import all_cards, cards_named
+    from dllm_eval.catalogue.index import all_cards, cards_named
     from dllm_eval.report.reproduced import compare
     from dllm_eval.report.reproduced_text import as_data, markdown, page
     from dllm_eval.report.runs import read_runs

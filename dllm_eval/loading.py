@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import torch
 
 from dllm_eval.api import Denoiser
-from dllm_eval.cards import card_for
+from dllm_eval.catalogue.cards import card_for
 from dllm_eval.checkpoint import read_config, stored_dtype, weight_files
 from dllm_eval.errors import UsageError, unknown
 from dllm_eval.families import Family

@@ -11,7 +11,7 @@ HOMES = {"dllm_eval": "dllm_eval", "adapters": "dllm_eval.adapters", "tasks": "d
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 LEAVES = {"errors", "families", "records"}
-CORE = LEAVES | {"api", "attention", "denoiser", "token_chain", "latent_chain"}
+CORE = LEAVES | {"api", "attention", "denoiser", "processes"}
 MAY_IMPORT = {
     "errors": set(),
     "families": set(),
@@ -19,30 +19,25 @@ MAY_IMPORT = {
     "attention": {"families"},
     "api": {"attention", "families"},
     "registry": {"errors"},
-    "token_chain": {"errors"},
-    "latent_chain": {"errors"},
+    "processes": {"errors"},
     "denoiser": {"attention", "families"},
     "samplers": CORE,
     "likelihood": CORE | {"registry"},
     "measure": LEAVES,
     "sandbox": {"errors"},
     "reference": set(),
-    "capabilities": set(),
-    "cards": {"errors", "families", "capabilities"},
-    "published": {"cards", "registry"},
-    "model_index": {"capabilities", "cards", "errors", "published", "registry"},
-    "model_pages": {"capabilities", "cards", "model_index", "published", "registry"},
+    "catalogue": {"errors", "families", "registry"},
     "checkpoint": {"errors"},
-    "loading": {"errors", "families", "registry", "cards", "checkpoint", "api"},
+    "loading": {"errors", "families", "registry", "catalogue", "checkpoint", "api"},
     "files": {"errors"},
     "request_log": {"errors", "records", "files", "measure"},
     "adapters": CORE
-    | {"registry", "cards", "checkpoint", "loading", "samplers", "likelihood", "measure"}
+    | {"registry", "catalogue", "checkpoint", "loading", "samplers", "likelihood", "measure"}
     | {"request_log"},
     "tasks": {"errors", "registry", "sandbox", "reference"},
     "sweep": LEAVES | {"registry", "measure", "files", "request_log", "loading"},
     "stats": {"errors", "records"},
-    "report": {"errors", "records", "stats", "sweep", "cards", "published", "files"},
+    "report": {"errors", "records", "stats", "sweep", "catalogue", "files"},
 }
 """Part -> parts it may import, beside its own modules. `cli` and `__init__` may import all."""
 
@@ -53,6 +48,7 @@ FORBIDDEN = {
     "report": {"torch", "lm_eval", "transformers"},
     "sandbox": {"torch", "lm_eval", "transformers"},
     "registry": {"torch", "lm_eval", "transformers"},
+    "catalogue": {"torch", "lm_eval", "transformers"},
 }
 """Part -> libraries it must know nothing of, wherever in the file the import stands."""
 

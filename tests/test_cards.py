@@ -10,8 +10,8 @@ import pytest
 import yaml
 from lm_eval.utils import simple_parse_args_string
 
-from dllm_eval.capabilities import CAPABILITIES
-from dllm_eval.cards import (
+from dllm_eval.catalogue.capabilities import CAPABILITIES
+from dllm_eval.catalogue.cards import (
     PROTOCOL,
     Card,
     DecodingSettings,
@@ -20,8 +20,8 @@ from dllm_eval.cards import (
     load_cards,
     read_card,
 )
+from dllm_eval.catalogue.published import CHAT_TASKS, NEAREST, NEUTRAL, OURS, TASKS, fitted, recipe
 from dllm_eval.errors import UsageError
-from dllm_eval.published import CHAT_TASKS, NEAREST, NEUTRAL, OURS, TASKS, fitted, recipe
 from dllm_eval.registry import FAMILIES, tasks_folder
 from dllm_eval.samplers import SamplerConfig
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from dllm_eval.capabilities import CAPABILITIES
-from dllm_eval.cards import cards_of
+from dllm_eval.catalogue.capabilities import CAPABILITIES
+from dllm_eval.catalogue.cards import cards_of
 from dllm_eval.families import Family
 from dllm_eval.loading import load_model
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from dllm_eval.capabilities import CAPABILITIES
-from dllm_eval.cards import Card, load_cards
+from dllm_eval.catalogue.capabilities import CAPABILITIES
+from dllm_eval.catalogue.cards import Card, load_cards
+from dllm_eval.catalogue.index import all_cards, families_markdown
 from dllm_eval.cli import run_command
-from dllm_eval.model_index import all_cards, families_markdown
 from dllm_eval.report.reproduced import compare
 from dllm_eval.report.reproduced_text import markdown
 

@@ -18,7 +18,7 @@ from dllm_eval.likelihood.config import LikelihoodConfig
 from dllm_eval.likelihood.draws import stderr_of_mean, stratified_counts
 from dllm_eval.likelihood.padded import Padded, chunked, not_numbers
 from dllm_eval.likelihood.pair import Pair
-from dllm_eval.token_chain import TokenChain
+from dllm_eval.processes.token_chain import TokenChain
 
 _PROBABILITIES_AT_ONCE = 2**22
 """Bounds the float64 copies of the model's distributions to 32 MiB each."""

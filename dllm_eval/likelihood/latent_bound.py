@@ -17,11 +17,11 @@ from torch.nn.functional import cross_entropy
 from dllm_eval.api import Likelihood
 from dllm_eval.errors import UsageError
 from dllm_eval.families import NO_MASK, Family
-from dllm_eval.latent_chain import LatentChain, LearnedChain, SteppedChain, levels
 from dllm_eval.likelihood.config import LikelihoodConfig
 from dllm_eval.likelihood.draws import stderr_of_mean, stratified_counts
 from dllm_eval.likelihood.padded import Padded, chunked, not_numbers
 from dllm_eval.likelihood.pair import Pair
+from dllm_eval.processes.latent_chain import LatentChain, LearnedChain, SteppedChain, levels
 
 READ_OUT_SHARE = 8
 """Draws of the way to one draw of the read-out, as Plaid's train.py splits a batch."""

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dllm_eval.cards import Card, PublishedScore, card_for
-from dllm_eval.published import (
+from dllm_eval.catalogue.cards import Card, PublishedScore, card_for
+from dllm_eval.catalogue.published import (
     NEUTRAL,
     Recipe,
     expected_protocol,

@@ -6,7 +6,7 @@ Computes nothing; `reproduced.py` made the rows. Called by `cli.py`.
 from collections.abc import Sequence
 from typing import Any
 
-from dllm_eval.cards import Card, PublishedScore
+from dllm_eval.catalogue.cards import Card, PublishedScore
 from dllm_eval.report.reproduced import NearMiss, Row
 
 EMPTY = "–"

@@ -6,6 +6,7 @@ Knows the rules' names; `loop.py` asks once per batch.
 from dllm_eval.api import Denoiser
 from dllm_eval.errors import UsageError
 from dllm_eval.families import Family
+from dllm_eval.processes.token_chain import TokenChain
 from dllm_eval.samplers.canvas import Canvas
 from dllm_eval.samplers.config import SamplerConfig
 from dllm_eval.samplers.discrete_time import DiscreteTimeRule
@@ -16,7 +17,6 @@ from dllm_eval.samplers.renoise import RenoiseRule
 from dllm_eval.samplers.rules import RevealRule, Rule
 from dllm_eval.samplers.transition import TransitionRule
 from dllm_eval.samplers.window import WindowRule
-from dllm_eval.token_chain import TokenChain
 
 
 def rule_for(denoiser: Denoiser, canvas: Canvas, config: SamplerConfig, noise: Noise) -> Rule:

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from dllm_eval.errors import UsageError
+from dllm_eval.processes.token_chain import TokenChain
 from dllm_eval.samplers.canvas import Canvas
 from dllm_eval.samplers.config import SamplerConfig
 from dllm_eval.samplers.noise import Noise
 from dllm_eval.samplers.rules import Step
 from dllm_eval.samplers.unread import refuse_unread
-from dllm_eval.token_chain import TokenChain
 
 
 class DiscreteTimeRule:

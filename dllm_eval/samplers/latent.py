@@ -13,7 +13,7 @@ from torch import Tensor
 
 from dllm_eval.errors import UsageError
 from dllm_eval.families import NO_MASK, Family
-from dllm_eval.latent_chain import LatentChain, levels, step_back
+from dllm_eval.processes.latent_chain import LatentChain, levels, step_back
 from dllm_eval.samplers.canvas import Canvas
 from dllm_eval.samplers.config import SamplerConfig
 from dllm_eval.samplers.noise import Noise

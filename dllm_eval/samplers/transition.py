@@ -14,10 +14,10 @@ from torch import Tensor
 
 from dllm_eval.errors import UsageError
 from dllm_eval.families import Family
+from dllm_eval.processes.noise_schedules import noise_rate, total_noise
 from dllm_eval.samplers.canvas import Canvas
 from dllm_eval.samplers.config import SamplerConfig, Transition
 from dllm_eval.samplers.noise import Noise
-from dllm_eval.samplers.noise_schedules import noise_rate, total_noise
 from dllm_eval.samplers.proposal import propose
 from dllm_eval.samplers.rules import Step
 

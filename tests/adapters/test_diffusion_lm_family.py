@@ -19,7 +19,7 @@ from dllm_eval.loading import load_model
 from dllm_eval.registry import resolve
 
 CONVERT: Callable[..., None] = resolve(
-    "converter", {"dlm": "dllm_eval.adapters.convert_diffusion_lm:convert"}, "dlm"
+    "converter", {"dlm": "dllm_eval.adapters.convert.diffusion_lm:convert"}, "dlm"
 )
 Weights = dict[str, Tensor]
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from dllm_eval.capabilities import CAPABILITIES
+from dllm_eval.catalogue.capabilities import CAPABILITIES
 from dllm_eval.errors import UsageError
 from dllm_eval.registry import FAMILIES
 

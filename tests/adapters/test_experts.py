@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-Experts: Any = import_module("dllm_eval.adapters.moe").Experts
+Experts: Any = import_module("dllm_eval.adapters.bodies.moe").Experts
 
 WIDTH, INNER, NUM_EXPERTS = 16, 12, 5
 

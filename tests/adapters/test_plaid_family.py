@@ -19,7 +19,7 @@ from dllm_eval.loading import load_model
 from dllm_eval.registry import resolve
 
 CONVERT: Callable[..., None] = resolve(
-    "converter", {"plaid": "dllm_eval.adapters.convert_plaid:convert"}, "plaid"
+    "converter", {"plaid": "dllm_eval.adapters.convert.plaid:convert"}, "plaid"
 )
 
 
@@ -244,9 +244,9 @@ def test_a_missing_file_is_named(broken: str, line: str, tmp_path: Path) -> None
 
 
 def test_the_command_converts_or_says_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    place = {"run": "dllm_eval.adapters.pickled:run_converter"}
+    place = {"run": "dllm_eval.adapters.convert.pickled:run_converter"}
     run_converter = resolve("converter", place, "run")
     source, target = plaid.write_published(tmp_path / "release"), tmp_path / "converted"
     arguments = ["convert_plaid", str(source), str(target), "--n-heads", "4"]
@@ -257,7 +257,9 @@ def test_the_command_converts_or_says_one_line(
     assert load_model(str(target), device="cpu").family.name == "plaid"
     with pytest.raises(SystemExit) as ended:
         run_converter(CONVERT)
-    assert ended.value.code == f"error: {target} holds a model.safetensors; pass a new folder"
+    assert ended.value.code == 2
+    message = f"error: {target} holds a model.safetensors; pass a new folder\n"
+    assert capsys.readouterr().err == message
 
 
 def test_heads_that_do_not_fit_are_one_line(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from dllm_eval.families import NO_MASK, Family
 from dllm_eval.likelihood.config import LikelihoodConfig
 from dllm_eval.likelihood.discrete_time import discrete_time
 from dllm_eval.likelihood.pair import Pair
-from dllm_eval.token_chain import Kind, TokenChain
+from dllm_eval.processes.token_chain import Kind, TokenChain
 
 VOCAB, STEPS = 5, 8
 KINDS: list[Kind] = ["absorbing", "uniform"]

@@ -11,10 +11,10 @@ from torch import Tensor
 from dllm_eval.api import Likelihood
 from dllm_eval.errors import UsageError
 from dllm_eval.families import NO_MASK, Family
-from dllm_eval.latent_chain import LatentChain, LearnedChain, SteppedChain
 from dllm_eval.likelihood.config import LikelihoodConfig
 from dllm_eval.likelihood.latent_bound import latent_bound
 from dllm_eval.likelihood.pair import Pair
+from dllm_eval.processes.latent_chain import LatentChain, LearnedChain, SteppedChain
 
 EMBEDDINGS = np.array([-0.9, 0.2, 1.1])
 POINTS = np.linspace(-7, 7, 1401)

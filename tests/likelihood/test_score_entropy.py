@@ -15,7 +15,7 @@ from dllm_eval.families import Family
 from dllm_eval.likelihood.config import LikelihoodConfig
 from dllm_eval.likelihood.pair import Pair
 from dllm_eval.likelihood.score_entropy import EPSILON, score_entropy
-from dllm_eval.samplers import noise_schedules
+from dllm_eval.processes import noise_schedules
 
 VOCAB, MASK = 6, 5
 TARGET = (1, 4, 2)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dllm_eval.cards import Card, card_for
+from dllm_eval.catalogue.cards import Card, card_for
 from dllm_eval.errors import UsageError
 from dllm_eval.report.reproduced import Row, compare
 from dllm_eval.report.reproduced_text import as_data, markdown, page

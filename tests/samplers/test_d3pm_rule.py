@@ -14,9 +14,9 @@ from torch import Tensor
 from dllm_eval.api import Denoiser, Generation, Prompt
 from dllm_eval.errors import UsageError
 from dllm_eval.families import NO_MASK, Family
+from dllm_eval.processes.token_chain import Kind, TokenChain
 from dllm_eval.samplers.config import SamplerConfig
 from dllm_eval.samplers.loop import generate_batch
-from dllm_eval.token_chain import Kind, TokenChain
 
 VOCAB, STEPS = 5, 8
 KINDS: list[Kind] = ["absorbing", "uniform"]

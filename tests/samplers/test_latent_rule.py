@@ -12,7 +12,7 @@ from torch import Tensor
 from dllm_eval.api import Generation, Prompt
 from dllm_eval.errors import UsageError
 from dllm_eval.families import NO_MASK, Family
-from dllm_eval.latent_chain import LatentChain, LearnedChain, SteppedChain
+from dllm_eval.processes.latent_chain import LatentChain, LearnedChain, SteppedChain
 from dllm_eval.samplers.config import SamplerConfig
 from dllm_eval.samplers.latent import LatentPrediction
 from dllm_eval.samplers.loop import generate_batch

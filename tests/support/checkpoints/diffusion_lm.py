@@ -102,7 +102,7 @@ def write(folder: Path, *, seed: int = 0, shards: int = 1, **arguments: Any) -> 
 
     if shards != 1:
         raise ValueError("a converted Diffusion-LM is one file")
-    target = {"diffusion_lm": "dllm_eval.adapters.convert_diffusion_lm:convert"}
+    target = {"diffusion_lm": "dllm_eval.adapters.convert.diffusion_lm:convert"}
     convert = resolve("converter", target, "diffusion_lm")
     beside = folder.parent / f"{folder.name}-published"
     convert(write_published(beside, seed=seed, **arguments), folder, n_heads=4)

@@ -77,7 +77,7 @@ def write(folder: Path, *, seed: int = 0, shards: int = 1, **config: Any) -> Pat
 
     if shards != 1:
         raise ValueError("a converted Plaid is one file")
-    convert = resolve("converter", {"plaid": "dllm_eval.adapters.convert_plaid:convert"}, "plaid")
+    convert = resolve("converter", {"plaid": "dllm_eval.adapters.convert.plaid:convert"}, "plaid")
     published = write_published(folder.parent / f"{folder.name}-published", seed=seed)
     convert(published, folder, n_heads=4, seq_len=256)
     path = folder / "config.json"

@@ -1,25 +1,26 @@
 """What is known of families and checkpoints, as plain data and as a page of the documentation.
 
 Joins capabilities, cards and the registry; prints nothing and imports neither torch nor lm-eval.
-`model_pages.py` lays it out for a terminal; `cli.py` calls both.
+`pages.py` lays it out for a terminal; `cli.py` calls both.
 """
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
-from dllm_eval.capabilities import CAPABILITIES, Capabilities
-from dllm_eval.cards import Card, card_for, cards_of, load_cards
+from dllm_eval.catalogue.capabilities import CAPABILITIES, Capabilities
+from dllm_eval.catalogue.cards import Card, card_for, cards_of, load_cards
+from dllm_eval.catalogue.published import recipe
 from dllm_eval.errors import UsageError
-from dllm_eval.published import recipe
 from dllm_eval.registry import FAMILIES, MODEL_TYPES
 
 COLUMNS = ("generate", "infill", "loglikelihood", "rolling", "batch", "cache")
 
 FAMILIES_LEGEND = (
-    "Made by `dllm-eval models --out docs/families.md` from `dllm_eval/capabilities.py` and "
-    "`adapters/cards/`. *bound*: a lower bound on the log-likelihood; *exact* under likelihood: "
-    "the model's own; *exact* under cache: finished blocks keep their keys, and no answer changes."
+    "Made by `dllm-eval models --out docs/families.md` from `dllm_eval/catalogue/capabilities.py` "
+    "and `adapters/cards/`. *bound*: a lower bound on the log-likelihood; *exact* under "
+    "likelihood: the model's own; *exact* under cache: finished blocks keep their keys, and no "
+    "answer changes."
 )
 
 

@@ -13,8 +13,8 @@ from torch.nn import functional
 
 from dllm_eval.attention import KeyValues, attend
 
-from .body import Rotary
 from .moe import Experts
+from .transformers_body import Rotary
 
 
 @dataclass(frozen=True, kw_only=True)

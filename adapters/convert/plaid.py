@@ -5,7 +5,7 @@ four .pt files; the tokenizer lies in the repository. Once per download, the use
 
     cat plaid1b_weights.tar.gz.* | tar xzf -
     cp plaid/misc/owt2_tokenizer.json plaid1b_weights/
-    python -m dllm_eval.adapters.convert_plaid plaid1b_weights plaid-1b
+    python -m dllm_eval.adapters.convert.plaid plaid1b_weights plaid-1b
 
 and passes the folder plaid-1b from then on.
 """
@@ -15,8 +15,8 @@ from pathlib import Path
 
 from dllm_eval.errors import UsageError
 
+from ..plaid import RELEASED
 from .pickled import read_state, run_converter, write_folder
-from .plaid import RELEASED
 
 MODULES = ("noise_schedule", "gamma_bounds", "embedding_matrix", "model")
 """The released .pt files; their names become prefixes of the tensors' names."""

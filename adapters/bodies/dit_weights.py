@@ -11,8 +11,8 @@ from torch import nn
 
 from dllm_eval.checkpoint import load_weights
 
-from .body import Rotary
 from .dit import DitBody, DitConfig, DitHead
+from .transformers_body import Rotary
 
 ROTARY_THETA = 10000.0
 

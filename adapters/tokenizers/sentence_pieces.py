@@ -28,7 +28,7 @@ from transformers import PreTrainedTokenizerFast
 from dllm_eval.checkpoint import read_json
 from dllm_eval.errors import UsageError
 
-from .tokens import load_tokenizer
+from ..tokens import load_tokenizer
 
 MODEL_FILE, CONFIG_FILE = "tokenizer.model", "tokenizer_config.json"
 SPACE = "\u2581"

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from dllm_eval.attention import attend
 
-from .body import Rotary
+from .transformers_body import Rotary
 
 READOUT_BASE_WIDTH = 256
 """mup's base model: the readout is scaled by this over the width (train.py, create_modules)."""

@@ -23,8 +23,8 @@ from transformers import (
 from dllm_eval.checkpoint import Source, load_weights
 from dllm_eval.errors import UsageError
 
-from .body import Rotary, transformers_body
 from .moe import expert_names
+from .transformers_body import Rotary, transformers_body
 
 QwenKind = Literal["qwen2", "qwen3", "qwen3_moe"]
 

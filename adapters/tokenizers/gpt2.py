@@ -12,7 +12,7 @@ from tokenizers.processors import TemplateProcessing
 
 from dllm_eval.errors import UsageError
 
-from .tokens import load_tokenizer, token_id
+from ..tokens import load_tokenizer, token_id
 
 HUB_ID = "openai-community/gpt2"
 FILES = ("tokenizer.json", "tokenizer_config.json")

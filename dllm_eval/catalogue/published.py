@@ -7,7 +7,7 @@ the commands and compares their results, `dllm-eval models NAME` shows one.
 from dataclasses import dataclass
 from typing import Any
 
-from dllm_eval.cards import PROTOCOL, Card, PublishedScore
+from dllm_eval.catalogue.cards import PROTOCOL, Card, PublishedScore
 from dllm_eval.registry import MODEL_TYPES
 
 

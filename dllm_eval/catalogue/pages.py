@@ -1,6 +1,6 @@
 """The pages of `dllm-eval models` for a terminal: all families, one family, one card.
 
-Lays out what `model_index.py` and the cards know, as rich tables and as lines that must not be
+Lays out what `index.py` and the cards know, as rich tables and as lines that must not be
 broken (commands). Prints nothing itself; called by `cli.py`.
 """
 
@@ -11,9 +11,9 @@ from rich.box import SIMPLE_HEAD
 from rich.console import RenderableType
 from rich.table import Table
 
-from dllm_eval.capabilities import CAPABILITIES
-from dllm_eval.cards import Card, card_for, cards_of
-from dllm_eval.model_index import (
+from dllm_eval.catalogue.capabilities import CAPABILITIES
+from dllm_eval.catalogue.cards import Card, card_for, cards_of
+from dllm_eval.catalogue.index import (
     COLUMNS,
     all_cards,
     model_types,
@@ -21,7 +21,7 @@ from dllm_eval.model_index import (
     shared,
     supports,
 )
-from dllm_eval.published import recipe
+from dllm_eval.catalogue.published import recipe
 from dllm_eval.registry import FAMILIES
 
 Page = Sequence[RenderableType]

@@ -14,7 +14,7 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from dllm_eval.capabilities import CAPABILITIES
+from dllm_eval.catalogue.capabilities import CAPABILITIES
 from dllm_eval.errors import UsageError
 from dllm_eval.families import Attention, Noise
 

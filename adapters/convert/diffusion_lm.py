@@ -3,7 +3,7 @@
 The training script of github.com/XiangLi1999/Diffusion-LM writes ema_*.pt, training_args.json and
 vocab.json into one folder. Once per training, the user types
 
-    python -m dllm_eval.adapters.convert_diffusion_lm diffusion_models/diff_e2e-tgt_... e2e-lm
+    python -m dllm_eval.adapters.convert.diffusion_lm diffusion_models/diff_e2e-tgt_... e2e-lm
 
 and passes the folder e2e-lm from then on.
 
@@ -20,7 +20,7 @@ from torch import Tensor
 from dllm_eval.checkpoint import read_json
 from dllm_eval.errors import UsageError
 
-from .diffusion_lm import EXPRESSIBLE, KEPT, check_settings
+from ..diffusion_lm import EXPRESSIBLE, KEPT, check_settings
 from .pickled import read_state, run_converter, write_folder
 
 HEAD_WIDTH = 64

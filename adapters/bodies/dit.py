@@ -17,9 +17,9 @@ from torch.nn import functional
 
 from dllm_eval.attention import KeyValues, attend
 from dllm_eval.errors import UsageError
-from dllm_eval.samplers.noise_schedules import total_noise
+from dllm_eval.processes.noise_schedules import total_noise
 
-from .body import Rotary
+from .transformers_body import Rotary
 
 NUM_FREQUENCIES = 128
 """Cosines, and as many sines, that a noise level is spread over."""

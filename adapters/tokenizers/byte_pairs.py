@@ -15,7 +15,7 @@ from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
 from dllm_eval.checkpoint import read_json
 from dllm_eval.errors import UsageError
 
-from .tokens import load_tokenizer
+from ..tokens import load_tokenizer
 
 FILES = ("vocab.json", "merges.txt", "tokenizer_config.json")
 ROLES = ("bos_token", "eos_token", "pad_token", "mask_token", "unk_token")

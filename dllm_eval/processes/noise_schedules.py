@@ -1,8 +1,8 @@
 """How much noise there is at a time between 0 (text) and 1 (almost all masks).
 
 Knows the schedule that MDLM, SEDD and BD3-LM were published with; knows no sampler and no model.
-`transition.py` asks for noise between two times, `adapters/dit.py` tells the model how much is
-left.
+`samplers/transition.py` asks for noise between two times, `adapters/bodies/dit.py` tells the model
+how much is left.
 """
 
 import torch

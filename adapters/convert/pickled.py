@@ -22,11 +22,12 @@ ROLES = ("bos_token", "eos_token", "pad_token")
 
 
 def run_converter(convert: Callable[..., None]) -> None:
-    """Runs a converter on the command line's arguments; an error is one line and exit 1."""
+    """Runs a converter on the command line's arguments; an error is one line and exit 2."""
     try:
         typer.run(convert)
     except UsageError as error:
-        raise SystemExit(f"error: {error}") from None
+        typer.echo(f"error: {error}", err=True)
+        raise SystemExit(2) from None
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

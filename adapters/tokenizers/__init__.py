@@ -1,0 +1,1 @@
+"""Published tokenizer layouts other than tokenizer.json; family loaders call them."""

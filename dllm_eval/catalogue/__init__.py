@@ -1,0 +1,1 @@
+"""Families and checkpoints as published: capabilities, cards, scores, and pages of them."""

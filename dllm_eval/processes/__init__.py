@@ -1,0 +1,1 @@
+"""Noise processes as arithmetic: how much noise at which time, and the exact step back."""
