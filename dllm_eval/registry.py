@@ -3,6 +3,7 @@
 The core reaches `adapters/` and `tasks/` through this page alone, so importing it costs nothing.
 """
 
+import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -80,12 +81,17 @@ def resolve(kind: str, table: dict[str, str], name: str) -> Any:  # noqa: ANN401
 def family_loader(name: str) -> Any:  # noqa: ANN401 - a loader, see `FAMILIES`
     """The loader of a family, by its name here or as "module:function" of anybody's own.
 
+    The module may lie in the current folder, which a command does not search by itself.
+
     Raises:
         UsageError: No such family, module or function.
     """
     if ":" not in name:
         return resolve("family", FAMILIES, name)
     module, _, attribute = name.partition(":")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)
     try:
         return getattr(import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
