@@ -18,11 +18,11 @@ import torch
 
 from dllm_eval.checkpoint import read_config
 from dllm_eval.denoiser import ModelDenoiser
-from dllm_eval.errors import UsageError
 from dllm_eval.families import Family
 
 from .bodies.dit_weights import load_dit
-from .mdlm import SIZES, check_sizes, dit_config
+from .entries import check_counts, check_flags, check_multiples, check_values
+from .mdlm import SIZES, dit_config
 from .tokenizers.gpt2 import load_gpt2_tokenizer
 
 PUBLISHED_DEFAULTS: dict[str, Any] = {
@@ -60,10 +60,13 @@ def load(folder: Path, *, dtype: torch.dtype, device: torch.device) -> ModelDeno
     """
     path = folder / "config.json"
     published = PUBLISHED_DEFAULTS | read_config(folder)
-    _check(published, path)
+    check_counts(published, (*SIZES, "block_size"), path)
+    check_flags(published, EXPRESSIBLE, path)
+    check_values(published, EXPRESSIBLE, path, "BD3-LM")
+    check_multiples(published, [("model_length", "block_size")], path)
     config = dit_config(published)
     tokenizer = load_gpt2_tokenizer(folder, num_tokens=config.mask_id, begin=True)
-    body, head = load_dit(
+    module = load_dit(
         folder,
         config,
         prefix="backbone.",
@@ -72,22 +75,7 @@ def load(folder: Path, *, dtype: torch.dtype, device: torch.device) -> ModelDeno
         device=device,
     )
     family = _family(published, config.mask_id, tokenizer.eos_token_id)
-    return ModelDenoiser(body=body, head=head, family=family, tokenizer=tokenizer)
-
-
-def _check(published: dict[str, Any], path: Path) -> None:
-    check_sizes(published, (*SIZES, "block_size"), path)
-    for key, accepted in EXPRESSIBLE.items():
-        value = published[key]
-        if value not in accepted or not isinstance(value, bool):
-            raise UsageError(
-                f"{path}: {key} is {value!r}; the native BD3-LM module knows {accepted[0]!r} only"
-            )
-    if published["model_length"] % published["block_size"]:
-        raise UsageError(
-            f"{path}: block_size {published['block_size']} does not divide model_length "
-            f"{published['model_length']}"
-        )
+    return ModelDenoiser(body=module.body, head=module.head, family=family, tokenizer=tokenizer)
 
 
 def _family(published: dict[str, Any], mask_id: int, eos_id: int) -> Family:

@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import nn
 
-from dllm_eval.checkpoint import load_weights, read_config
+from dllm_eval.checkpoint import read_config
 from dllm_eval.denoiser import ModelDenoiser
 from dllm_eval.errors import UsageError
 from dllm_eval.families import NO_MASK, Family
 from dllm_eval.processes.token_chain import Kind, TokenChain
 
+from .bodies.body_and_head import empty_head, layer_names, load_body_and_head
 from .bodies.d3pm import D3pmBody, D3pmShape
+from .entries import check_counts, check_multiples, check_values, stated_id
 from .tokens import load_tokenizer
 
 KINDS: dict[str, Kind] = {"mask": "absorbing", "beta-diagonal": "uniform"}
@@ -108,15 +109,6 @@ class D3pmDenoiser(ModelDenoiser):
     chain: TokenChain
 
 
-class _D3pm(nn.Module):
-    """Body and head under one roof, so that their weights are read in one pass."""
-
-    def __init__(self, shape: D3pmShape) -> None:
-        super().__init__()
-        self.body = D3pmBody(shape)
-        self.head = nn.Linear(shape.emb_dim, shape.vocab_size, bias=False)
-
-
 def load(folder: Path, *, dtype: torch.dtype, device: torch.device) -> D3pmDenoiser:
     """Loads a D3PM folder.
 
@@ -125,7 +117,11 @@ def load(folder: Path, *, dtype: torch.dtype, device: torch.device) -> D3pmDenoi
     """
     path = folder / "config.json"
     config = RELEASED | read_config(folder)
-    _check(config, path)
+    check_counts(config, COUNTS, path)
+    check_values(config, EXPRESSIBLE, path, "D3PM")
+    check_multiples(config, [("qkv_dim", "num_heads")], path)
+    for name in ("eos_token_id", "pad_token_id"):
+        stated_id(config, name, path, vocab_size=config["vocab_size"])
     chain = TokenChain.build(
         kind=KINDS[config["kind"]],
         schedule=config["schedule_type"],
@@ -134,67 +130,35 @@ def load(folder: Path, *, dtype: torch.dtype, device: torch.device) -> D3pmDenoi
         mask_id=_mask_id(config, path),
         device=device,
     )
+    names = NAMES | layer_names(
+        LAYER_NAMES,
+        config["num_decoder_layers"],
+        native="body.layers.{layer}.{part}",
+        published="layers_{layer}.{part}",
+    )
     with torch.device("meta"):
-        module = _D3pm(_shape(config)).eval()
-    names = tensor_names(config["num_decoder_layers"])
-    load_weights(module, folder, names, dtype=dtype, device=device)
+        body = D3pmBody(_shape(config))
+    head = empty_head(config["emb_dim"], config["vocab_size"])
+    module = load_body_and_head(body, head, folder, names, dtype=dtype, device=device)
     denoiser = D3pmDenoiser(
         body=module.body,
         head=module.head,
-        family=_family(config, chain, path),
+        family=_family(config, chain),
         tokenizer=load_tokenizer(folder),
     )
     denoiser.chain = chain
     return denoiser
 
 
-def tensor_names(num_layers: int) -> dict[str, str]:
-    """Native parameter name -> stored tensor name."""
-    names = dict(NAMES)
-    for layer in range(num_layers):
-        for native, stored in LAYER_NAMES.items():
-            names[f"body.layers.{layer}.{native}"] = f"layers_{layer}.{stored}"
-    return names
-
-
 def _shape(config: dict[str, Any]) -> D3pmShape:
     return D3pmShape(**{name: config[name] for name in D3pmShape.__dataclass_fields__})
-
-
-def _check(config: dict[str, Any], path: Path) -> None:
-    for name in COUNTS:
-        value = config.get(name)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise UsageError(f"{path}: {name} is {value!r}, not a whole number of at least 1")
-    for name, accepted in EXPRESSIBLE.items():
-        if config[name] not in accepted:
-            known = " or ".join(repr(value) for value in accepted)
-            raise UsageError(
-                f"{path}: {name} is {config[name]!r}; the native D3PM module knows {known} only"
-            )
-    if config["qkv_dim"] % config["num_heads"]:
-        raise UsageError(
-            f"{path}: qkv_dim {config['qkv_dim']} is not a multiple of num_heads "
-            f"{config['num_heads']}"
-        )
-    for name in ("eos_token_id", "pad_token_id"):
-        _token_id(config, name, path)
-
-
-def _token_id(config: dict[str, Any], name: str, path: Path) -> int:
-    value = config.get(name)
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise UsageError(f"{path}: {name} is {value!r}, not a token id")
-    if not 0 <= value < config["vocab_size"]:
-        raise UsageError(f"{path}: {name} is {value}, vocab_size is {config['vocab_size']}")
-    return value
 
 
 def _mask_id(config: dict[str, Any], path: Path) -> int:
     """The absorbing state is the vocabulary's last id, as MaskDiffusion has it."""
     if config["kind"] != "mask":
         return NO_MASK
-    mask_id = _token_id(config, "mask_token_id", path)
+    mask_id = stated_id(config, "mask_token_id", path, vocab_size=config["vocab_size"])
     if mask_id != config["vocab_size"] - 1:
         raise UsageError(
             f"{path}: mask_token_id is {mask_id}; the released code masks with the last id, "
@@ -205,14 +169,14 @@ def _mask_id(config: dict[str, Any], path: Path) -> int:
     return mask_id
 
 
-def _family(config: dict[str, Any], chain: TokenChain, path: Path) -> Family:
+def _family(config: dict[str, Any], chain: TokenChain) -> Family:
     noise: Literal["mask", "uniform"] = "mask" if chain.kind == "absorbing" else "uniform"
     return Family(
         name="d3pm",
         noise=noise,
         mask_id=chain.mask_id,
-        eos_id=_token_id(config, "eos_token_id", path),
-        pad_id=_token_id(config, "pad_token_id", path),
+        eos_id=config["eos_token_id"],
+        pad_id=config["pad_token_id"],
         context_length=config["max_length"],
         time_conditioned=True,
         likelihood="discrete_time",

@@ -66,6 +66,11 @@ class DiffusionLM(EvaluationLM):
         self.family = self.denoiser.family
         self.config = sampler_config(given, self.family)
         self.infill_length = arguments.infill_length
+        if not self.family.looks_ahead and "infill_length" in given:
+            raise UsageError(
+                f"infill_length means nothing to family {self.family.name!r}, which looks back "
+                "only and continues the prefix; leave it unset"
+            )
         super().__init__(
             arguments,
             tokenizer=self.denoiser.tokenizer,

@@ -21,6 +21,7 @@ from dllm_eval.families import NO_MASK, Family
 
 from .bodies.encoder_decoder import EncoderDecoder
 from .bodies.transformers_body import ATTENTION
+from .entries import check_counts, check_values
 from .tokens import load_tokenizer
 
 FIRST_RELEASE = "5.11"
@@ -160,16 +161,9 @@ def _share(encoder: nn.Module, weights: _Weights) -> None:
 
 
 def _check(published: Mapping[str, Any], text: Mapping[str, Any], path: Path) -> None:
-    for key, accepted in EXPRESSIBLE.items():
-        for value in (published.get(key), text.get(key)):
-            if value not in accepted:
-                raise UsageError(
-                    f"{path}: {key} is {value!r}; the native DiffusionGemma module knows "
-                    f"{accepted[0]!r} only"
-                )
-    for key in COUNTS:
-        if not isinstance(text.get(key), int):
-            raise UsageError(f"{path}: {key} is {text.get(key)!r}, not a whole number")
+    for entries in (published, text):
+        check_values(entries, EXPRESSIBLE, path, "DiffusionGemma")
+    check_counts(text, COUNTS, path)
     cap = text["final_logit_softcapping"]
     if not isinstance(cap, int | float):
         raise UsageError(f"{path}: final_logit_softcapping is {cap!r}, not a number")

@@ -13,12 +13,13 @@ from torch import Tensor, nn
 
 from dllm_eval.attention import positions_of
 from dllm_eval.checkpoint import load_weights, read_config
-from dllm_eval.errors import UsageError
 from dllm_eval.families import NO_MASK, Family
 from dllm_eval.processes.latent_chain import SteppedChain
 from dllm_eval.samplers.latent import LatentPrediction
 
+from .bodies.body import from_zero
 from .bodies.diffusion_lm import DiffusionLmBody, DiffusionLmShape
+from .entries import check_counts, check_multiples, check_values, stated_id
 from .tokens import load_tokenizer
 
 EXPRESSIBLE: dict[str, tuple[Any, ...]] = {
@@ -86,10 +87,7 @@ class DiffusionLmDenoiser:
         del token_ids  # prompts are held by the rule
         if time is None:
             raise TypeError("a Diffusion-LM is told the time")
-        if valid is None:
-            positions = torch.arange(latents.shape[1], device=latents.device)[None]
-        else:
-            positions = positions_of(valid)
+        positions = from_zero(latents) if valid is None else positions_of(valid)
         step = (time.double() * self.chain.num_steps).round() - 1
         with torch.inference_mode():
             answer = self.body(
@@ -116,17 +114,12 @@ def load(folder: Path, *, dtype: torch.dtype, device: torch.device) -> Diffusion
     path = folder / "config.json"
     config = read_config(folder)
     check_settings(config, path)
-    for name in (*DiffusionLmShape.__dataclass_fields__, *KEPT, "eos_token_id", "pad_token_id"):
-        if not isinstance(config.get(name), int) or config[name] < 0:
-            raise UsageError(f"{path}: {name} is {config.get(name)!r}, not a whole number")
-    shape = DiffusionLmShape(
-        **{name: config[name] for name in DiffusionLmShape.__dataclass_fields__}
-    )
-    if shape.hidden_size % shape.num_attention_heads:
-        raise UsageError(
-            f"{path}: hidden_size {shape.hidden_size} is not a multiple of num_attention_heads "
-            f"{shape.num_attention_heads}"
-        )
+    sizes = tuple(DiffusionLmShape.__dataclass_fields__)
+    check_counts(config, (*sizes, *KEPT), path)
+    check_multiples(config, [("hidden_size", "num_attention_heads")], path)
+    for name in ("eos_token_id", "pad_token_id"):
+        stated_id(config, name, path)
+    shape = DiffusionLmShape(**{name: config[name] for name in sizes})
     with torch.device("meta"):
         module = DiffusionLmBody(shape).eval()
     load_weights(module, folder, tensor_names(module), dtype=dtype, device=device)
@@ -150,12 +143,7 @@ def tensor_names(module: nn.Module) -> dict[str, str]:
 
 def check_settings(settings: dict[str, Any], path: Path) -> None:
     """Refuses by name what the native module cannot express."""
-    for name, accepted in EXPRESSIBLE.items():
-        if settings.get(name) not in accepted:
-            known = " or ".join(repr(value) for value in accepted)
-            raise UsageError(
-                f"{path}: {name} is {settings.get(name)!r}; the native Diffusion-LM knows {known}"
-            )
+    check_values(settings, EXPRESSIBLE, path, "Diffusion-LM")
 
 
 def _family(config: dict[str, Any]) -> Family:

@@ -16,6 +16,8 @@ from dllm_eval.errors import UsageError
 from dllm_eval.families import Family
 
 from .bodies.qwen import load_qwen
+from .entries import check_values, stated_id
+from .special_ids import check_agreement, end_id_of, mask_id_of, padding_id
 from .tokenizers.byte_pairs import load_byte_pairs
 from .tokens import token_id
 
@@ -23,19 +25,19 @@ MASK_TOKEN = "<|mask|>"
 END_OF_TURN_TOKEN = "<|im_end|>"
 EXPAND_TOKEN = "<|expand|>"
 
-ARCHITECTURE = "DreamModel"
-"""Later checkpoints with the same model_type are another model (a block-causal one, unshifted)."""
-
 CONTEXT_LENGTH = 2048
 """Input and output together, as the READMEs of DreamLM/Dream and DreamLM/DreamOn state;
 config.json repeats the much larger limit of the Qwen model they began as."""
 
 PUBLISHED_DEFAULTS: dict[str, Any] = {
-    "architectures": [ARCHITECTURE],
+    "architectures": ["DreamModel"],
     "mask_token_id": 151666,
     "pad_token_id": 151643,
 }
 """What the published configuration class takes where config.json is silent."""
+
+EXPRESSIBLE: dict[str, tuple[Any, ...]] = {"architectures": (["DreamModel"],)}
+"""Later checkpoints with the same model_type are another model (a block-causal one, unshifted)."""
 
 DREAM_DECODING: dict[str, Any] = {
     "sampler": "entropy",
@@ -66,11 +68,7 @@ def load(folder: Path, *, dtype: torch.dtype, device: torch.device) -> ModelDeno
         UsageError: Something in the folder is missing, damaged or not expressible natively.
     """
     published = PUBLISHED_DEFAULTS | read_config(folder)
-    if published["architectures"] != [ARCHITECTURE]:
-        raise UsageError(
-            f"{folder / 'config.json'}: architectures is {published['architectures']!r}; "
-            f"the native Dream module knows [{ARCHITECTURE!r}] only"
-        )
+    check_values(published, EXPRESSIBLE, folder / "config.json", "Dream")
     tokenizer = load_byte_pairs(folder)
     family = _family(published, tokenizer, folder)
     module = load_qwen(published, folder, kind="qwen2", dtype=dtype, device=device)
@@ -91,16 +89,10 @@ def load_dreamon(folder: Path, *, dtype: torch.dtype, device: torch.device) -> M
 
 
 def _family(published: dict[str, Any], tokenizer: Any, folder: Path) -> Family:  # noqa: ANN401
-    mask_id = _mask_id(published, tokenizer, folder)
-    eos_id = published.get("eos_token_id", tokenizer.eos_token_id)
-    if eos_id != tokenizer.eos_token_id:
-        raise UsageError(
-            f"{folder}: config.json has eos_token_id {eos_id!r}, "
-            f"but the tokenizer's end of text is {tokenizer.eos_token_id!r}"
-        )
-    if eos_id == mask_id:
-        raise UsageError(f"{folder}: mask_token_id and eos_token_id are both {mask_id}")
-    pad_id = published["pad_token_id"]
+    stated = stated_id(published, "mask_token_id", folder / "config.json")
+    mask_id = mask_id_of(tokenizer, folder, MASK_TOKEN, stated=stated)
+    eos_id = end_id_of(published, tokenizer, folder)
+    check_agreement("eos_token_id", eos_id, tokenizer, tokenizer.eos_token, folder)
     expand_id = token_id(tokenizer, EXPAND_TOKEN)
     grows = expand_id is not None
     return Family(
@@ -108,7 +100,7 @@ def _family(published: dict[str, Any], tokenizer: Any, folder: Path) -> Family: 
         mask_id=mask_id,
         eos_id=eos_id,
         eot_id=token_id(tokenizer, END_OF_TURN_TOKEN),
-        pad_id=eos_id if pad_id in (None, mask_id) else pad_id,
+        pad_id=padding_id(published, folder, mask_id=mask_id, eos_id=eos_id),
         logits_shift=1,
         context_length=min(CONTEXT_LENGTH, published.get("max_position_embeddings", 32768)),
         expand_id=expand_id,
@@ -116,21 +108,3 @@ def _family(published: dict[str, Any], tokenizer: Any, folder: Path) -> Family: 
         delete_id=eos_id if grows else None,
         decoding=DREAMON_DECODING if grows else DREAM_DECODING,
     )
-
-
-def _mask_id(published: dict[str, Any], tokenizer: Any, folder: Path) -> int:  # noqa: ANN401
-    mask_id = published["mask_token_id"]
-    if type(mask_id) is not int:
-        raise UsageError(
-            f"{folder / 'config.json'}: mask_token_id is {mask_id!r}, not a whole number"
-        )
-    mask_token = tokenizer.mask_token or MASK_TOKEN
-    found = token_id(tokenizer, mask_token)
-    if found is None:
-        raise UsageError(f"the tokenizer in {folder} has no mask token {mask_token!r}")
-    if found != mask_id:
-        raise UsageError(
-            f"{folder}: config.json has mask_token_id {mask_id}, "
-            f"but the tokenizer gives {mask_token!r} the id {found}"
-        )
-    return mask_id

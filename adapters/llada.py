@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 from transformers import LlamaConfig, LlamaModel
 
-from dllm_eval.checkpoint import load_weights, read_config
+from dllm_eval.checkpoint import read_config
 from dllm_eval.denoiser import ModelDenoiser
 from dllm_eval.errors import UsageError
 from dllm_eval.families import Family
 
-from .bodies.transformers_body import Rotary, transformers_body
+from .bodies.body_and_head import empty_head, layer_names, load_body_and_head
+from .bodies.rotary import Rotary
+from .bodies.transformers_body import EMBEDDING, transformers_body
+from .entries import check_counts, check_multiples, check_values, stated_id
+from .special_ids import mask_id_of, padding_id
 from .tokens import load_tokenizer, token_id
 
 MASK_TOKEN = "<|mdm_mask|>"
@@ -76,24 +79,7 @@ EXPRESSIBLE: dict[str, tuple[Any, ...]] = {
 }
 """The values that a Llama body can express; anything else is refused by name."""
 
-REQUIRED = ("d_model", "n_heads", "n_layers", "vocab_size", "mask_token_id", "eos_token_id")
-
-
-class _Llada(nn.Module):
-    """Body and head under one roof, so that their weights are read in one pass."""
-
-    def __init__(self, config: LlamaConfig, rotary: Rotary, *, tied: bool) -> None:
-        super().__init__()
-        self.body = transformers_body(LlamaModel, config, rotary)
-        if not tied:
-            self.head = nn.Linear(config.hidden_size, config.vocab_size, bias=False, device="meta")
-
-    def tie(self, config: LlamaConfig) -> None:
-        """Gives the head the embedding's loaded weights."""
-        self.head = nn.Linear(config.hidden_size, config.vocab_size, bias=False, device="meta")
-        self.head.weight = nn.Parameter(
-            self.body.get_parameter("model.embed_tokens.weight"), requires_grad=False
-        )
+SIZES = ("d_model", "n_heads", "n_layers", "vocab_size")
 
 
 def load(folder: Path, *, dtype: torch.dtype, device: torch.device) -> ModelDenoiser:
@@ -104,7 +90,8 @@ def load(folder: Path, *, dtype: torch.dtype, device: torch.device) -> ModelDeno
     """
     path = folder / "config.json"
     published = PUBLISHED_DEFAULTS | read_config(folder)
-    _check(published, path)
+    check_counts(published, SIZES, path)
+    check_values(published, EXPRESSIBLE, path, "LLaDA")
     config = llama_config(published, path)
     tokenizer = load_tokenizer(folder)
     family = _family(published, tokenizer, folder)
@@ -114,23 +101,22 @@ def load(folder: Path, *, dtype: torch.dtype, device: torch.device) -> ModelDeno
         full_precision=bool(published["rope_full_precision"]),
         device=device,
     )
-    tied = bool(published["weight_tying"])
-    module = _Llada(config, rotary, tied=tied)
-    names = tensor_names(config.num_hidden_layers)
-    load_weights(module, folder, names, dtype=dtype, device=device)
-    if tied:
-        module.tie(config)
+    names = TOP_NAMES | layer_names(
+        LAYER_NAMES,
+        config.num_hidden_layers,
+        native="body.model.layers.{layer}.{part}.weight",
+        published="model.transformer.blocks.{layer}.{part}.weight",
+    )
+    module = load_body_and_head(
+        transformers_body(LlamaModel, config, rotary),
+        empty_head(config.hidden_size, config.vocab_size),
+        folder,
+        names,
+        dtype=dtype,
+        device=device,
+        tied_to=EMBEDDING if published["weight_tying"] else None,
+    )
     return ModelDenoiser(body=module.body, head=module.head, family=family, tokenizer=tokenizer)
-
-
-def tensor_names(num_layers: int) -> dict[str, str]:
-    """Native parameter name -> published tensor name."""
-    names = dict(TOP_NAMES)
-    for layer in range(num_layers):
-        for native, published in LAYER_NAMES.items():
-            source = f"model.transformer.blocks.{layer}.{published}.weight"
-            names[f"body.model.layers.{layer}.{native}.weight"] = source
-    return names
 
 
 def llama_config(published: dict[str, Any], path: Path) -> LlamaConfig:
@@ -140,22 +126,21 @@ def llama_config(published: dict[str, Any], path: Path) -> LlamaConfig:
         raise UsageError(
             f"{path}: embedding_size {vocab_size} is below vocab_size {published['vocab_size']}"
         )
-    hidden, heads = published["d_model"], published["n_heads"]
-    if hidden % heads:
-        raise UsageError(f"{path}: d_model {hidden} is not a multiple of n_heads {heads}")
+    check_multiples(published, [("d_model", "n_heads")], path)
+    hidden = published["d_model"]
     return LlamaConfig(
         vocab_size=vocab_size,
         hidden_size=hidden,
         intermediate_size=published["mlp_hidden_size"] or published["mlp_ratio"] * hidden,
         num_hidden_layers=published["n_layers"],
-        num_attention_heads=heads,
+        num_attention_heads=published["n_heads"],
         num_key_value_heads=_num_key_value_heads(published, path),
         max_position_embeddings=published["max_sequence_length"],
         rms_norm_eps=published["rms_norm_eps"],
         rope_parameters={"rope_type": "default", "rope_theta": float(published["rope_theta"])},
         tie_word_embeddings=False,
         bos_token_id=None,
-        eos_token_id=published["eos_token_id"],
+        eos_token_id=None,
         pad_token_id=None,
         use_cache=False,
     )
@@ -172,38 +157,17 @@ def _num_key_value_heads(published: dict[str, Any], path: Path) -> int:
     return int(implied)
 
 
-def _check(published: dict[str, Any], path: Path) -> None:
-    for key in REQUIRED:
-        if not isinstance(published.get(key), int):
-            raise UsageError(f"{path}: {key} is {published.get(key)!r}, not a whole number")
-    for key, accepted in EXPRESSIBLE.items():
-        value = published.get(key)
-        if value not in accepted:
-            raise UsageError(
-                f"{path}: {key} is {value!r}; the native LLaDA module knows {accepted[0]!r} only"
-            )
-
-
 def _family(published: dict[str, Any], tokenizer: Any, folder: Path) -> Family:  # noqa: ANN401
-    mask_id, eos_id = published["mask_token_id"], published["eos_token_id"]
-    mask_token = tokenizer.mask_token or MASK_TOKEN
-    found = token_id(tokenizer, mask_token)
-    if found is None:
-        raise UsageError(f"the tokenizer in {folder} has no mask token {mask_token!r}")
-    if found != mask_id:
-        raise UsageError(
-            f"{folder}: config.json has mask_token_id {mask_id}, "
-            f"but the tokenizer gives {mask_token!r} the id {found}"
-        )
-    if mask_id == eos_id:
-        raise UsageError(f"{folder}: mask_token_id and eos_token_id are both {mask_id}")
-    pad_id = published.get("pad_token_id")
+    path = folder / "config.json"
+    eos_id = stated_id(published, "eos_token_id", path)
+    stated = stated_id(published, "mask_token_id", path)
+    mask_id = mask_id_of(tokenizer, folder, MASK_TOKEN, stated=stated)
     return Family(
         name="llada",
         mask_id=mask_id,
         eos_id=eos_id,
         eot_id=token_id(tokenizer, END_OF_TURN_TOKEN),
-        pad_id=eos_id if pad_id in (None, mask_id) else pad_id,
+        pad_id=padding_id(published, folder, mask_id=mask_id, eos_id=eos_id),
         context_length=published["max_sequence_length"],
         decoding={"sampler": "low_confidence"},
     )

@@ -12,14 +12,17 @@ from typing import Any
 import torch
 from torch import nn
 
-from dllm_eval.checkpoint import Source, load_weights, read_config
+from dllm_eval.checkpoint import Source, read_config
 from dllm_eval.denoiser import ModelDenoiser
 from dllm_eval.errors import UsageError
 from dllm_eval.families import Family
 
 from .bodies.bailing import BailingBody, BailingShape
+from .bodies.body_and_head import empty_head, load_body_and_head
 from .bodies.moe import expert_names
-from .bodies.transformers_body import Rotary
+from .bodies.rotary import Rotary
+from .entries import TRANSFORMER_SIZES, check_counts, check_multiples, check_values
+from .special_ids import check_agreement, mask_id_of, padding_id
 from .tokens import load_tokenizer, token_id
 
 MASK_TOKEN = "<|mask|>"
@@ -34,10 +37,10 @@ DECODING: dict[str, Any] = {
     "temperature": 0.0,
     "threshold": 0.95,
     "strict_threshold": True,
-    "at_least": "one",
+    "at_least": "quota",
     "stop": "eos",
 }
-"""LLaDA2.0's `generate`: its 32 steps a block of 32 make one token a step the least."""
+"""LLaDA2.0's `generate`: `steps` says how many tokens a step reveals at least, by default one."""
 
 EDITING = DECODING | {"threshold": 0.7, "edit_threshold": 0.5, "max_edit_steps": 16}
 """LLaDA2.1's quality mode, from the model card; its `generate` defaults to 0.95 and 0.9."""
@@ -74,13 +77,7 @@ EXPRESSIBLE: dict[str, tuple[Any, ...]] = {
 """The values that the native module can express; anything else is refused by name."""
 
 SIZES = (
-    "vocab_size",
-    "hidden_size",
-    "intermediate_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "num_key_value_heads",
-    "max_position_embeddings",
+    *TRANSFORMER_SIZES,
     "num_experts",
     "num_experts_per_tok",
     "moe_intermediate_size",
@@ -88,22 +85,7 @@ SIZES = (
     "topk_group",
 )
 
-
-class _Llada2(nn.Module):
-    """Body and head under one roof, so that their weights are read in one pass."""
-
-    def __init__(self, shape: BailingShape, rotary: Rotary, *, tied: bool) -> None:
-        super().__init__()
-        with torch.device("meta"):
-            self.body = BailingBody(shape, rotary)
-            head = nn.Linear(shape.width, shape.vocab_size, bias=False)
-        self.head: nn.Module = nn.Identity() if tied else head
-
-    def tie(self) -> None:
-        """Gives the head the embedding's loaded weights."""
-        weight = self.body.word_embeddings.weight
-        self.head = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
-        self.head.weight = weight
+MULTIPLES = (("num_attention_heads", "num_key_value_heads"), ("num_experts", "n_group"))
 
 
 def load(folder: Path, *, dtype: torch.dtype, device: torch.device) -> ModelDenoiser:
@@ -135,20 +117,24 @@ def _load(
         full_precision=False,
         device=device,
     )
-    tied = bool(published["tie_word_embeddings"])
-    module = _Llada2(shape, rotary, tied=tied)
-    load_weights(module, folder, tensor_names(module, shape), dtype=dtype, device=device)
-    if tied:
-        module.tie()
-    return ModelDenoiser(
-        body=module.body.eval(), head=module.head, family=family, tokenizer=tokenizer
+    with torch.device("meta"):
+        body = BailingBody(shape, rotary)
+    module = load_body_and_head(
+        body,
+        empty_head(shape.width, shape.vocab_size),
+        folder,
+        tensor_names(body, shape),
+        dtype=dtype,
+        device=device,
+        tied_to="word_embeddings.weight" if published["tie_word_embeddings"] else None,
     )
+    return ModelDenoiser(body=module.body, head=module.head, family=family, tokenizer=tokenizer)
 
 
-def tensor_names(module: nn.Module, shape: BailingShape) -> dict[str, Source]:
+def tensor_names(body: nn.Module, shape: BailingShape) -> dict[str, Source]:
     """Native parameter name -> published tensor name, or the experts' tensors to stack."""
     names: dict[str, Source] = {
-        name: name.replace("body.", "model.", 1) for name, _ in module.named_parameters()
+        f"body.{name}": f"model.{name}" for name, _ in body.named_parameters()
     }
     names["head.weight"] = "lm_head.weight"
     for layer in range(shape.num_dense_layers, shape.num_layers):
@@ -190,23 +176,9 @@ def _head_width(published: dict[str, Any]) -> int:
 
 
 def _check(published: dict[str, Any], path: Path) -> None:
-    for key in SIZES:
-        if type(published.get(key)) is not int or published[key] < 1:
-            raise UsageError(f"{path}: {key} is {published.get(key)!r}, not a positive number")
-    for key, accepted in EXPRESSIBLE.items():
-        value = published.get(key, accepted[0])
-        if value not in accepted:
-            raise UsageError(
-                f"{path}: {key} is {value!r}; the native LLaDA2 module knows {accepted[0]!r} only"
-            )
-    for whole, part in (
-        ("num_attention_heads", "num_key_value_heads"),
-        ("num_experts", "n_group"),
-    ):
-        if published[whole] % published[part]:
-            raise UsageError(
-                f"{path}: {whole} {published[whole]} is not a multiple of {part} {published[part]}"
-            )
+    check_counts(published, SIZES, path)
+    check_values(published, EXPRESSIBLE, path, "LLaDA2")
+    check_multiples(published, MULTIPLES, path)
     _check_experts(published, path)
 
 
@@ -232,36 +204,19 @@ def _family(
     name: str,
     decoding: dict[str, Any],
 ) -> Family:
-    mask_id = _mask_id(published.get("mask_token_id"), tokenizer, folder)
+    mask_id = mask_id_of(tokenizer, folder, MASK_TOKEN, stated=published.get("mask_token_id"))
     eos_id, eot_id = _end_ids(published.get("eos_token_id"), tokenizer, folder)
-    if mask_id == eos_id:
-        raise UsageError(f"{folder}: the mask token and the end-of-text token are both {mask_id}")
-    pad_id = published.get("pad_token_id")
     return Family(
         name=name,
         mask_id=mask_id,
         eos_id=eos_id,
         eot_id=eot_id,
-        pad_id=eos_id if pad_id in (None, mask_id) else pad_id,
+        pad_id=padding_id(published, folder, mask_id=mask_id, eos_id=eos_id),
         attention="block_causal",
         block_length=BLOCK_LENGTH,
         context_length=published["max_position_embeddings"],
         decoding=decoding,
     )
-
-
-def _mask_id(stated: object, tokenizer: Any, folder: Path) -> int:  # noqa: ANN401
-    """The tokenizer's mask, which `mask_token_id` must agree with where config.json has one."""
-    token = tokenizer.mask_token or MASK_TOKEN
-    found = token_id(tokenizer, token)
-    if found is None:
-        raise UsageError(f"the tokenizer in {folder} has no mask token {token!r}")
-    if stated not in (None, found):
-        raise UsageError(
-            f"{folder}: config.json has mask_token_id {stated}, "
-            f"but the tokenizer gives {token!r} the id {found}"
-        )
-    return found
 
 
 def _end_ids(stated: Any, tokenizer: Any, folder: Path) -> tuple[int, int | None]:  # noqa: ANN401
@@ -276,8 +231,5 @@ def _end_ids(stated: Any, tokenizer: Any, folder: Path) -> tuple[int, int | None
     if type(eos_id) is not int:
         raise UsageError(f"{folder}: neither config.json nor the tokenizer has an end-of-text id")
     if named not in (None, eos_id, eot_id):
-        raise UsageError(
-            f"{folder}: config.json has eos_token_id {eos_id}, "
-            f"but the tokenizer gives {tokenizer.eos_token!r} the id {named}"
-        )
+        check_agreement("eos_token_id", eos_id, tokenizer, tokenizer.eos_token, folder)
     return eos_id, None if eot_id == eos_id else eot_id

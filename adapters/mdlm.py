@@ -15,11 +15,11 @@ import torch
 
 from dllm_eval.checkpoint import read_config
 from dllm_eval.denoiser import ModelDenoiser
-from dllm_eval.errors import UsageError
 from dllm_eval.families import Family
 
 from .bodies.dit import DitConfig
 from .bodies.dit_weights import load_dit
+from .entries import check_counts, check_flags, check_values
 from .tokenizers.gpt2 import load_gpt2_tokenizer
 
 PUBLISHED_DEFAULTS: dict[str, Any] = {
@@ -32,6 +32,9 @@ PUBLISHED_DEFAULTS: dict[str, Any] = {
     "time_conditioning": False,
 }
 """What the published configuration class takes where config.json is silent."""
+
+EXPRESSIBLE: dict[str, tuple[Any, ...]] = {"time_conditioning": (False,)}
+"""The values that the native module can express; anything else is refused by name."""
 
 SIZES = ("vocab_size", "model_length", "hidden_dim", "cond_dim", "n_blocks", "n_heads")
 
@@ -47,16 +50,13 @@ def load(folder: Path, *, dtype: torch.dtype, device: torch.device) -> ModelDeno
     """
     path = folder / "config.json"
     published = PUBLISHED_DEFAULTS | read_config(folder)
-    check_sizes(published, SIZES, path)
-    if published["time_conditioning"] is not False:
-        raise UsageError(
-            f"{path}: time_conditioning is {published['time_conditioning']!r}; the native MDLM "
-            "module knows False only"
-        )
+    check_counts(published, SIZES, path)
+    check_flags(published, EXPRESSIBLE, path)
+    check_values(published, EXPRESSIBLE, path, "MDLM")
     config = dit_config(published)
     # Each training chunk is [end-of-text, text, end-of-text] (dataloader.py, _group_texts).
     tokenizer = load_gpt2_tokenizer(folder, num_tokens=config.mask_id, begin=True)
-    body, head = load_dit(folder, config, prefix="backbone.", dtype=dtype, device=device)
+    module = load_dit(folder, config, prefix="backbone.", dtype=dtype, device=device)
     family = Family(
         name="mdlm",
         mask_id=config.mask_id,
@@ -65,7 +65,7 @@ def load(folder: Path, *, dtype: torch.dtype, device: torch.device) -> ModelDeno
         context_length=published["model_length"],
         decoding=DECODING,
     )
-    return ModelDenoiser(body=body, head=head, family=family, tokenizer=tokenizer)
+    return ModelDenoiser(body=module.body, head=module.head, family=family, tokenizer=tokenizer)
 
 
 def dit_config(published: dict[str, Any]) -> DitConfig:
@@ -78,11 +78,3 @@ def dit_config(published: dict[str, Any]) -> DitConfig:
         num_layers=published["n_blocks"],
         num_heads=published["n_heads"],
     )
-
-
-def check_sizes(published: dict[str, Any], names: tuple[str, ...], path: Path) -> None:
-    """Every size is a whole number of at least 1."""
-    for name in names:
-        value = published.get(name)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise UsageError(f"{path}: {name} is {value!r}, not a whole number of at least 1")

@@ -19,14 +19,16 @@ import torch
 from torch import nn
 from transformers import LlamaConfig, LlamaModel
 
-from dllm_eval.checkpoint import Source, load_weights, read_config
+from dllm_eval.checkpoint import Source, read_config
 from dllm_eval.denoiser import ModelDenoiser
-from dllm_eval.errors import UsageError
 from dllm_eval.families import Family
 
-from .bodies.transformers_body import Rotary, transformers_body
+from .bodies.body_and_head import empty_head, load_body_and_head
+from .bodies.rotary import Rotary
+from .bodies.transformers_body import transformers_body
+from .entries import TRANSFORMER_SIZES, check_counts, check_multiples, check_values
+from .special_ids import check_agreement, end_id_of, mask_id_of, padding_id
 from .tokenizers.sentence_pieces import load_sentence_pieces
-from .tokens import token_id
 
 MASK_TOKEN = "[unused0]"
 """The id 45830 that the published demo passes by hand, in openPangu's vocabulary."""
@@ -50,6 +52,7 @@ DECODING: dict[str, Any] = {
 """The published demo.py, whose 8 small blocks are 4 tokens each."""
 
 PUBLISHED_DEFAULTS: dict[str, Any] = {
+    "model_type": "PanguEmbedded",
     "vocab_size": 153376,
     "hidden_size": 4096,
     "intermediate_size": 12800,
@@ -75,24 +78,10 @@ EXPRESSIBLE: dict[str, tuple[Any, ...]] = {
 }
 """The values that the native module can express; anything else is refused by name."""
 
-SIZES = (
-    "vocab_size",
-    "hidden_size",
-    "intermediate_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "num_key_value_heads",
-    "max_position_embeddings",
+MULTIPLES = (
+    ("hidden_size", "num_attention_heads"),
+    ("num_attention_heads", "num_key_value_heads"),
 )
-
-
-class _NBDiff(nn.Module):
-    """Body and head under one roof, so that their weights are read in one pass."""
-
-    def __init__(self, config: LlamaConfig, rotary: Rotary) -> None:
-        super().__init__()
-        self.body = transformers_body(LlamaModel, config, rotary)
-        self.head = nn.Linear(config.hidden_size, config.vocab_size, bias=False, device="meta")
 
 
 def load(folder: Path, *, dtype: torch.dtype, device: torch.device) -> ModelDenoiser:
@@ -102,7 +91,10 @@ def load(folder: Path, *, dtype: torch.dtype, device: torch.device) -> ModelDeno
         UsageError: Something in the folder is missing, damaged or not expressible natively.
     """
     published = PUBLISHED_DEFAULTS | read_config(folder)
-    _check(published, folder / "config.json")
+    path = folder / "config.json"
+    check_counts(published, TRANSFORMER_SIZES, path)
+    check_values(published, EXPRESSIBLE, path, "NBDiff")
+    check_multiples(published, MULTIPLES, path)
     tokenizer = load_sentence_pieces(folder)
     family = _family(published, tokenizer, folder)
     config = llama_config(published)
@@ -112,18 +104,22 @@ def load(folder: Path, *, dtype: torch.dtype, device: torch.device) -> ModelDeno
         full_precision=False,
         device=device,
     )
-    module = _NBDiff(config, rotary)
-    names = tensor_names(module)
-    tables = tuple(INVERSE_FREQUENCIES.format(n) for n in range(config.num_hidden_layers))
-    load_weights(module, folder, names, dtype=dtype, device=device, unused=tables)
+    body = transformers_body(LlamaModel, config, rotary)
+    module = load_body_and_head(
+        body,
+        empty_head(config.hidden_size, config.vocab_size),
+        folder,
+        tensor_names(body),
+        dtype=dtype,
+        device=device,
+        unused=tuple(INVERSE_FREQUENCIES.format(n) for n in range(config.num_hidden_layers)),
+    )
     return ModelDenoiser(body=module.body, head=module.head, family=family, tokenizer=tokenizer)
 
 
-def tensor_names(module: nn.Module) -> dict[str, Source]:
+def tensor_names(body: nn.Module) -> dict[str, Source]:
     """Native parameter name -> published tensor name: transformers' own, under another roof."""
-    names: dict[str, Source] = {
-        name: name.removeprefix("body.") for name, _ in module.named_parameters()
-    }
+    names: dict[str, Source] = {f"body.{name}": name for name, _ in body.named_parameters()}
     return names | {"head.weight": "lm_head.weight"}
 
 
@@ -149,50 +145,16 @@ def llama_config(published: dict[str, Any]) -> LlamaConfig:
     )
 
 
-def _check(published: dict[str, Any], path: Path) -> None:
-    for key in SIZES:
-        if type(published.get(key)) is not int or published[key] < 1:
-            raise UsageError(f"{path}: {key} is {published.get(key)!r}, not a positive number")
-    for key, accepted in EXPRESSIBLE.items():
-        value = published.get(key, accepted[0])
-        if value not in accepted:
-            raise UsageError(
-                f"{path}: {key} is {value!r}; the native NBDiff module knows {accepted[0]!r} only"
-            )
-    for whole, part in (
-        ("hidden_size", "num_attention_heads"),
-        ("num_attention_heads", "num_key_value_heads"),
-    ):
-        if published[whole] % published[part]:
-            raise UsageError(
-                f"{path}: {whole} {published[whole]} is not a multiple of {part} {published[part]}"
-            )
-
-
 def _family(published: dict[str, Any], tokenizer: Any, folder: Path) -> Family:  # noqa: ANN401
-    mask_token = tokenizer.mask_token or MASK_TOKEN
-    mask_id = token_id(tokenizer, mask_token)
-    if mask_id is None:
-        raise UsageError(f"the tokenizer in {folder} has no mask token {mask_token!r}")
-    if published.get("mask_token_id") not in (None, mask_id):
-        raise UsageError(
-            f"{folder}: config.json has mask_token_id {published['mask_token_id']}, "
-            f"but the tokenizer gives {mask_token!r} the id {mask_id}"
-        )
-    eos_id = published["eos_token_id"]
-    if tokenizer.eos_token_id not in (None, eos_id):
-        raise UsageError(
-            f"{folder}: config.json has eos_token_id {eos_id}, but the tokenizer gives "
-            f"{tokenizer.eos_token!r} the id {tokenizer.eos_token_id}"
-        )
-    if mask_id == eos_id:
-        raise UsageError(f"{folder}: the mask token and eos_token_id are both {mask_id}")
-    pad_id = published["pad_token_id"]
+    mask_id = mask_id_of(tokenizer, folder, MASK_TOKEN, stated=published.get("mask_token_id"))
+    eos_id = end_id_of(published, tokenizer, folder)
+    if tokenizer.eos_token is not None:
+        check_agreement("eos_token_id", eos_id, tokenizer, tokenizer.eos_token, folder)
     return Family(
         name="nbdiff",
         mask_id=mask_id,
         eos_id=eos_id,
-        pad_id=eos_id if pad_id in (None, mask_id) else pad_id,
+        pad_id=padding_id(published, folder, mask_id=mask_id, eos_id=eos_id),
         logits_shift=1,
         attention="causal_context",
         block_length=BLOCK_LENGTH,

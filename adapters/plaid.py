@@ -18,7 +18,9 @@ from dllm_eval.families import NO_MASK, Family
 from dllm_eval.processes.latent_chain import LearnedChain, levels
 from dllm_eval.samplers.latent import LatentPrediction
 
+from .bodies.body import from_zero
 from .bodies.plaid import PlaidBody, PlaidShape
+from .entries import check_counts, stated_id
 from .tokens import load_tokenizer
 
 GUIDANCE_WEIGHT = 2.0
@@ -110,10 +112,7 @@ class PlaidDenoiser:
 
     def _pass(self, latents: Tensor, valid: Tensor | None, time: Tensor) -> tuple[Tensor, Tensor]:
         noisy, predicted = latents.float().chunk(2, dim=-1)
-        if valid is None:
-            positions = torch.arange(latents.shape[1], device=latents.device)[None]
-        else:
-            positions = positions_of(valid)
+        positions = from_zero(latents) if valid is None else positions_of(valid)
         logits, clean = self.body(
             noisy,
             predicted,
@@ -189,10 +188,8 @@ def load(folder: Path, *, dtype: torch.dtype, device: torch.device) -> PlaidDeno
 
 
 def _check(config: dict[str, Any], path: Path) -> None:
-    for name, least in {**dict.fromkeys(COUNTS, 1), "eos_token_id": 0}.items():
-        value = config.get(name)
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise UsageError(f"{path}: {name} is {value!r}, not a whole number of at least {least}")
+    check_counts(config, COUNTS, path)
+    stated_id(config, "eos_token_id", path)
     if config["dim"] % (2 * config["n_heads"]):
         raise UsageError(
             f"{path}: dim {config['dim']} does not divide into n_heads {config['n_heads']} heads "

@@ -19,10 +19,11 @@ import torch
 
 from dllm_eval.checkpoint import read_config
 from dllm_eval.denoiser import ModelDenoiser
-from dllm_eval.errors import UsageError
 from dllm_eval.families import Family
 
 from .bodies.qwen import DEFAULTS, QwenKind, load_qwen
+from .entries import check_counts, check_values, stated_id
+from .special_ids import mask_id_of, padding_id
 from .tokenizers.byte_pairs import load_byte_pairs
 from .tokens import token_id
 
@@ -33,8 +34,8 @@ END_OF_TURN_TOKEN = "<|im_end|>"
 KINDS: dict[str, QwenKind] = {"sdar": "qwen3", "sdar_moe": "qwen3_moe"}
 """model_type -> shape."""
 
-DEFAULT_BLOCK_LENGTH = 4
-"""Of a config.json without `block_size`: the authors' default model (README, "block size = 4")."""
+PUBLISHED_DEFAULTS = DEFAULTS | {"block_size": 4}
+"""Where config.json is silent; the authors' default model has blocks of 4 (README)."""
 
 PUBLISHED_DECODING: dict[str, Any] = {"strict_threshold": True, "at_least": "quota", "stop": "eos"}
 """Greedy, one token a step, as the published scores (README, Evaluation Setup); a `threshold` makes
@@ -50,13 +51,9 @@ def load(folder: Path, *, dtype: torch.dtype, device: torch.device) -> ModelDeno
     Raises:
         UsageError: Something in the folder is missing, damaged or not expressible natively.
     """
-    published = DEFAULTS | read_config(folder)
-    kind = KINDS.get(str(published.get("model_type")))
-    if kind is None:
-        raise UsageError(
-            f"{folder / 'config.json'}: model_type is {published.get('model_type')!r}; "
-            f"SDAR's are {' and '.join(KINDS)}"
-        )
+    published = PUBLISHED_DEFAULTS | read_config(folder)
+    check_values(published, {"model_type": tuple(KINDS)}, folder / "config.json", "SDAR")
+    kind = KINDS[published["model_type"]]
     tokenizer = load_byte_pairs(folder)
     family = _family(published, tokenizer, folder)
     module = load_qwen(published, folder, kind=kind, dtype=dtype, device=device)
@@ -65,40 +62,18 @@ def load(folder: Path, *, dtype: torch.dtype, device: torch.device) -> ModelDeno
 
 def _family(published: dict[str, Any], tokenizer: Any, folder: Path) -> Family:  # noqa: ANN401
     path = folder / "config.json"
-    block_length = published.get("block_size", DEFAULT_BLOCK_LENGTH)
-    if type(block_length) is not int or block_length < 1:
-        raise UsageError(f"{path}: block_size is {block_length!r}, not a positive number")
-    eos_id = published.get("eos_token_id")
-    if type(eos_id) is not int:
-        raise UsageError(f"{path}: eos_token_id is {eos_id!r}, not a token id")
-    mask_id = _mask_id(published.get("mask_token_id"), tokenizer, folder)
-    if mask_id == eos_id:
-        raise UsageError(f"{folder}: the mask token and eos_token_id are both {mask_id}")
+    check_counts(published, ["block_size"], path)
+    block_length = published["block_size"]
+    eos_id = stated_id(published, "eos_token_id", path)
+    mask_id = mask_id_of(tokenizer, folder, *MASK_TOKENS, stated=published.get("mask_token_id"))
     return Family(
         name="sdar",
         mask_id=mask_id,
         eos_id=eos_id,
         eot_id=token_id(tokenizer, END_OF_TURN_TOKEN),
-        pad_id=eos_id,
+        pad_id=padding_id(published, folder, mask_id=mask_id, eos_id=eos_id),
         attention="block_causal",
         block_length=block_length,
         context_length=published["max_position_embeddings"],
         decoding=PUBLISHED_DECODING | {"block_length": block_length},
     )
-
-
-def _mask_id(stated: object, tokenizer: Any, folder: Path) -> int:  # noqa: ANN401
-    """The tokenizer's mask, which `mask_token_id` must agree with where config.json has one."""
-    names = [tokenizer.mask_token] if tokenizer.mask_token else list(MASK_TOKENS)
-    name, found = next(
-        ((name, found) for name in names if (found := token_id(tokenizer, name)) is not None),
-        (None, None),
-    )
-    if found is None:
-        raise UsageError(f"the tokenizer in {folder} has no mask token {names[0]!r}")
-    if stated not in (None, found):
-        raise UsageError(
-            f"{folder}: config.json has mask_token_id {stated}, "
-            f"but the tokenizer gives {name!r} the id {found}"
-        )
-    return found

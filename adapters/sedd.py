@@ -25,15 +25,17 @@ from dllm_eval.families import Family
 
 from .bodies.dit import DitConfig
 from .bodies.dit_weights import load_dit
+from .entries import check_counts, check_values
 from .tokenizers.gpt2 import load_gpt2_tokenizer
 
+SECTIONS = ("graph", "noise", "model")
 SIZES = ("hidden_size", "cond_dim", "length", "n_blocks", "n_heads")
-EXPRESSIBLE: dict[tuple[str, str], Any] = {
-    ("graph", "type"): "absorb",
-    ("noise", "type"): "loglinear",
-    ("model", "scale_by_sigma"): True,
+EXPRESSIBLE: dict[str, tuple[Any, ...]] = {
+    "graph.type": ("absorb",),
+    "noise.type": ("loglinear",),
+    "model.scale_by_sigma": (True,),
 }
-"""(section, key) of config.json -> the one value known; anything else is refused by name."""
+"""The values that the native module can express; anything else is refused by name."""
 
 DECODING = {"transition": "analytic", "steps": 128, "temperature": 1.0}
 """run_sample.py of louaaron/Score-Entropy-Discrete-Diffusion (commit 0605786d) is analytic with
@@ -50,7 +52,7 @@ def load(folder: Path, *, dtype: torch.dtype, device: torch.device) -> ModelDeno
     config = dit_config(published, folder / "config.json")
     # Training chunks are cut out of the corpus anywhere, so nothing is put in front (data.py).
     tokenizer = load_gpt2_tokenizer(folder, num_tokens=config.mask_id, begin=False)
-    body, head = load_dit(folder, config, dtype=dtype, device=device)
+    module = load_dit(folder, config, dtype=dtype, device=device)
     family = Family(
         name="sedd",
         mask_id=config.mask_id,
@@ -61,25 +63,19 @@ def load(folder: Path, *, dtype: torch.dtype, device: torch.device) -> ModelDeno
         likelihood="score_entropy",
         decoding=DECODING,
     )
-    return ModelDenoiser(body=body, head=head, family=family, tokenizer=tokenizer)
+    return ModelDenoiser(body=module.body, head=module.head, family=family, tokenizer=tokenizer)
 
 
 def dit_config(published: dict[str, Any], path: Path) -> DitConfig:
     """The published configuration in `dit.py`'s words; the mask stands behind the last token."""
-    for section in ("graph", "noise", "model"):
+    for section in SECTIONS:
         if not isinstance(published.get(section), dict):
             raise UsageError(f"{path} has no section {section!r}, as SEDD's have")
-    for (section, key), known in EXPRESSIBLE.items():
-        value = published[section].get(key)
-        if value != known:
-            raise UsageError(
-                f"{path}: {section}.{key} is {value!r}; the native SEDD module knows {known!r} only"
-            )
-    sizes = {"tokens": published.get("tokens")}
-    sizes |= {f"model.{key}": published["model"].get(key) for key in SIZES}
-    for name, value in sizes.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise UsageError(f"{path}: {name} is {value!r}, not a whole number of at least 1")
+    entries = {"tokens": published.get("tokens")}
+    for section in SECTIONS:
+        entries |= {f"{section}.{name}": value for name, value in published[section].items()}
+    check_values(entries, EXPRESSIBLE, path, "SEDD")
+    check_counts(entries, ("tokens", *(f"model.{name}" for name in SIZES)), path)
     num_tokens, model = published["tokens"], published["model"]
     return DitConfig(
         vocab_size=num_tokens + 1,

@@ -17,6 +17,8 @@ from dllm_eval.errors import UsageError
 from dllm_eval.families import Family
 
 from .bodies.qwen import QwenKind, load_qwen
+from .entries import check_counts, stated_id
+from .special_ids import check_agreement, end_id_of, padding_id
 from .tokenizers.byte_pairs import load_byte_pairs
 from .tokens import token_id
 
@@ -30,7 +32,6 @@ it: 7B's leaves the id free, 8B's gives it to <tool_response>."""
 PUBLISHED_DEFAULTS: dict[str, Any] = {
     "attention_bias": True,
     "qk_norm": False,
-    "layer_types": None,
     "max_position_embeddings": 32768,
 }
 """What the published configuration class takes where config.json is silent."""
@@ -72,42 +73,25 @@ def _kind(published: dict[str, Any], path: Path) -> QwenKind:
             f"{path}: attention_bias {bias!r} with qk_norm {norm!r}; the native module knows "
             "true with false (Qwen2.5) and false with true (Qwen3)"
         )
-    for layer in published["layer_types"] or ():
-        if layer != "full_attention":
-            raise UsageError(
-                f"{path}: layer_types has {layer!r}; the native module knows 'full_attention' only"
-            )
     return KINDS[bias, norm]
 
 
 def _family(published: dict[str, Any], tokenizer: Any, folder: Path) -> Family:  # noqa: ANN401
     path = folder / "config.json"
-    mask_id = published.get("mask_token_id")
-    mask_id = MASK_ID if mask_id is None else mask_id
-    if type(mask_id) is not int or not 0 <= mask_id < published.get("vocab_size", 0):
-        raise UsageError(
-            f"{path}: mask_token_id is {mask_id!r}; accepted: an id below vocab_size "
-            f"{published.get('vocab_size')!r} (null means {MASK_ID})"
-        )
-    named = tokenizer.mask_token_id
-    if named is not None and named != mask_id:
-        raise UsageError(
-            f"{folder}: config.json has mask_token_id {mask_id}, "
-            f"but the tokenizer gives {tokenizer.mask_token!r} the id {named}"
-        )
-    eos_id = published.get("eos_token_id", tokenizer.eos_token_id)
-    if type(eos_id) is not int or eos_id == mask_id:
-        raise UsageError(
-            f"{path}: eos_token_id is {eos_id!r}; accepted: an id other than the mask's {mask_id}"
-        )
+    check_counts(published, ["vocab_size"], path)
+    stated = published.get("mask_token_id")
+    entries = published | {"mask_token_id": MASK_ID if stated is None else stated}
+    mask_id = stated_id(entries, "mask_token_id", path, vocab_size=published["vocab_size"])
+    if tokenizer.mask_token is not None:
+        check_agreement("mask_token_id", mask_id, tokenizer, tokenizer.mask_token, folder)
+    eos_id = end_id_of(published, tokenizer, folder)
     eot_id = token_id(tokenizer, END_OF_TURN_TOKEN)
-    pad_id = published.get("pad_token_id")
     return Family(
         name="wedlm",
         mask_id=mask_id,
         eos_id=eos_id,
         eot_id=None if eot_id == eos_id else eot_id,
-        pad_id=eos_id if pad_id in (None, mask_id) else pad_id,
+        pad_id=padding_id(published, folder, mask_id=mask_id, eos_id=eos_id),
         attention="reordered",
         context_length=published["max_position_embeddings"],
         likelihood="left_to_right",

@@ -119,6 +119,21 @@ def positions_of(valid: Tensor) -> Tensor:
     return (valid.cumsum(dim=1) - 1).clamp(min=0)
 
 
+def stop_of(family: Family, rows: slice, length: int) -> int:
+    """Behind the last column that logits at `rows` depend on; the rest need not be processed.
+
+    Blocks are taken to begin at whole multiples of their length, as an unpadded text's do.
+    """
+    if family.attention == "full":
+        return length
+    stop: int = rows.stop
+    block = family.aligned_block
+    if block is not None:
+        last = max(stop - 1 - family.logits_shift, 0)
+        stop = max(stop, (last // block + 1) * block)
+    return min(stop, length)
+
+
 def attention_mask(
     family: Family, token_ids: Tensor, *, valid: Tensor | None, columns: slice, rows: slice
 ) -> Tensor | None:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dllm_eval.attention import KeyValues, attention_mask, positions_of
+from dllm_eval.attention import KeyValues, attention_mask, positions_of, stop_of
 from dllm_eval.families import Family
 
 
@@ -76,7 +76,7 @@ class ModelDenoiser:
         del self_conditioning  # no family with a plain body takes one
         rows = rows or slice(0, token_ids.shape[1])
         start = 0 if cache is None else cache.length
-        columns = slice(start, self._stop(rows, token_ids.shape[1]))
+        columns = slice(start, stop_of(self.family, rows, token_ids.shape[1]))
         with torch.inference_mode():
             mask = attention_mask(self.family, token_ids, valid=valid, columns=columns, rows=rows)
             hidden = self._hidden(token_ids, valid, columns, mask, time, cache)
@@ -84,20 +84,6 @@ class ModelDenoiser:
                 cache.advance()
             own = None if valid is None else valid[:, columns]
             return self._read(hidden, slice(rows.start - start, rows.stop - start), own)
-
-    def _stop(self, rows: slice, length: int) -> int:
-        """Behind the last column that the rows can see; the rest need not be processed.
-
-        Blocks are taken to begin at whole multiples of their length, as an unpadded text's do.
-        """
-        if self.family.attention == "full":
-            return length
-        stop: int = rows.stop
-        block = self.family.aligned_block
-        if block is not None:
-            last = max(stop - 1 - self.family.logits_shift, 0)
-            stop = max(stop, (last // block + 1) * block)
-        return min(stop, length)
 
     def _hidden(
         self,

@@ -71,3 +71,8 @@ class Family:
     def looks_ahead(self) -> bool:
         """Whether a position sees text behind the block it lies in, as infilling needs."""
         return self.attention == "full"
+
+    @property
+    def looks_back(self) -> bool:
+        """Whether finished text never sees what comes behind it, as an exact cache needs."""
+        return self.attention != "full"

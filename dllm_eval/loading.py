@@ -18,7 +18,7 @@ from dllm_eval.catalogue.cards import card_for
 from dllm_eval.checkpoint import read_config, stored_dtype, weight_files
 from dllm_eval.errors import UsageError, unknown
 from dllm_eval.families import Family
-from dllm_eval.registry import FAMILIES, MODEL_TYPES, family_loader
+from dllm_eval.registry import FAMILIES, MODEL_TYPES, SHARED_MODEL_TYPES, family_loader
 
 SHIPPED = {"reference-diffusion": "diffusion", "reference-ar": "ar"}
 """Names of the models in the package -> their folder under dllm_eval/reference."""
@@ -95,6 +95,15 @@ def _detect_family(folder: Path, pretrained: str) -> str:
     if card is not None and card.family is not None:
         return card.family
     model_type = read_config(folder).get("model_type")
+    if model_type in SHARED_MODEL_TYPES:
+        raise UsageError(
+            f"{folder / 'config.json'} has model_type {model_type!r}, as several families do; pass "
+            f"family={' or family='.join(SHARED_MODEL_TYPES[model_type])}"
+        )
+    if model_type in _autoregressive_types():
+        raise UsageError(
+            f"{folder} is an autoregressive model (model_type {model_type!r}); use model dllm-ar"
+        )
     if model_type not in MODEL_TYPES:
         raise UsageError(
             f"{folder / 'config.json'} has model_type {model_type!r}; known: "
@@ -102,6 +111,12 @@ def _detect_family(folder: Path, pretrained: str) -> str:
             f"{', '.join(sorted(FAMILIES))} if it is one of those"
         )
     return MODEL_TYPES[model_type]
+
+
+def _autoregressive_types() -> frozenset[str]:
+    """Transformers' own causal models, apart from those that a diffusion family is made of."""
+    names = import_module("transformers.models.auto.modeling_auto")
+    return frozenset(names.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES) - MODEL_TYPES.keys()
 
 
 def _check_card(family: Family, pretrained: str, folder: Path) -> None:
@@ -204,9 +219,15 @@ def resolve_device(device: str | None) -> torch.device:
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return torch.device(device)
+        found = torch.device(device)
     except RuntimeError as error:
         raise UsageError(f"unknown device {device!r}; for example cpu, cuda, cuda:1") from error
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise UsageError(
+            f"device is {device!r}, and this machine has {torch.cuda.device_count()} CUDA devices; "
+            "accepted here: cpu and those"
+        )
+    return found
 
 
 def resolve_dtype(dtype: str, folder: Path) -> torch.dtype:

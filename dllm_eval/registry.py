@@ -55,6 +55,9 @@ MODEL_TYPES = {
 }
 """`model_type` in a checkpoint's config.json -> family name."""
 
+SHARED_MODEL_TYPES = {"llada2_moe": ("llada2", "llada21")}
+"""`model_type` -> the families that publish it alike, between which a checkpoint does not say."""
+
 ESTIMATORS = {
     "auto": "dllm_eval.likelihood.auto:auto",
     "single_token": "dllm_eval.likelihood.exact:single_token",

@@ -13,8 +13,9 @@ from torch.nn import functional
 
 from dllm_eval.attention import KeyValues, attend
 
+from .body import Body, Columns
 from .moe import Experts
-from .transformers_body import Rotary
+from .rotary import Rotary, rotated
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,8 +168,8 @@ class Attention(nn.Module):
         if self.shape.query_key_norm:
             query, key = self.query_layernorm(query), self.key_layernorm(key)
         out = attend(
-            _rotated(query, turn),
-            _rotated(key, turn),
+            _partly_rotated(query, turn),
+            _partly_rotated(key, turn),
             value,
             mask=mask,
             cache=cache,
@@ -178,14 +179,10 @@ class Attention(nn.Module):
         return joined
 
 
-def _rotated(vectors: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
+def _partly_rotated(vectors: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
     """(batch, heads, columns, width): the leading part turned by position, the rest as it is."""
-    cosines, sines = turn[0][:, None], turn[1][:, None]
-    width = cosines.shape[3]
-    turned, kept = vectors[..., :width], vectors[..., width:]
-    first, second = turned.chunk(2, dim=3)
-    turned = turned * cosines + torch.cat([-second, first], dim=3) * sines
-    return torch.cat([turned, kept], dim=3)
+    width = turn[0].shape[-1]
+    return torch.cat([rotated(vectors[..., :width], turn), vectors[..., width:]], dim=-1)
 
 
 class Layer(nn.Module):
@@ -215,8 +212,8 @@ class Layer(nn.Module):
         return out
 
 
-class BailingBody(nn.Module):
-    """Embedding, layers and final norm. See `denoiser.ModelDenoiser` for the convention.
+class BailingBody(Body):
+    """Embedding, layers and final norm; it is not told the time.
 
     Args:
         shape: The measures.
@@ -230,30 +227,11 @@ class BailingBody(nn.Module):
         self.norm = RootMeanSquareNorm(shape.width, shape.norm_eps)
         self.rotary = rotary
 
-    def forward(
-        self,
-        input_ids: Tensor,
-        *,
-        mask: Tensor | None,
-        positions: Tensor | None,
-        cache: KeyValues | None = None,
-        time: Tensor | None = None,
-    ) -> Tensor:
-        """Hidden states, (batch, columns, width).
-
-        Args:
-            input_ids: (batch, columns) int64.
-            mask: (batch or 1, 1, columns, keys) bool; None where everything is seen.
-            positions: (batch or 1, columns) int64; None counts from 0.
-            cache: Keys and values of the columns before these.
-            time: Unused: the model is not told the noise level.
-        """
-        del time
-        hidden: Tensor = self.word_embeddings(input_ids)
-        if positions is None:
-            positions = torch.arange(input_ids.shape[1], device=input_ids.device)[None]
-        turn = self.rotary(hidden, positions)
+    def hidden(self, columns: Columns) -> Tensor:
+        """See `Body`."""
+        hidden: Tensor = self.word_embeddings(columns.ids)
+        turn = self.rotary(hidden, columns.positions)
         for layer in self.layers:
-            hidden = layer(hidden, turn, mask, cache)
+            hidden = layer(hidden, turn, columns.mask, columns.cache)
         out: Tensor = self.norm(hidden)
         return out

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dllm_eval.attention import KeyValues
+from .body import Body, Columns
 
 NORM_EPS = 1e-6
 
@@ -91,8 +91,12 @@ class _Layer(nn.Module):
         return out
 
 
-class D3pmBody(nn.Module):
-    """Token and time embedding, layers and final norm."""
+class D3pmBody(Body):
+    """Token and time embedding, layers and final norm.
+
+    The time is the step of the chain divided by its number of steps; there is no cache, as every
+    position sees every other.
+    """
 
     def __init__(self, shape: D3pmShape) -> None:
         super().__init__()
@@ -105,41 +109,22 @@ class D3pmBody(nn.Module):
         self.layers = nn.ModuleList(_Layer(shape) for _ in range(shape.num_decoder_layers))
         self.decoder_norm = _Norm(shape.emb_dim)
 
-    def forward(
-        self,
-        input_ids: Tensor,
-        *,
-        mask: Tensor | None,
-        positions: Tensor | None,
-        cache: KeyValues | None = None,
-        time: Tensor | None = None,
-    ) -> Tensor:
-        """Hidden states, (batch, length, emb_dim).
-
-        Args:
-            input_ids: (batch, length) int64.
-            mask: (batch or 1, 1, length, length or 1) bool, True = may look; None sees everything.
-            positions: (batch or 1, length) int64; None counts from 0.
-            cache: Always None: every position sees every other.
-            time: (batch,) in [0, 1], the step of the chain divided by its number of steps.
-        """
-        del cache
-        if time is None:
+    def hidden(self, columns: Columns) -> Tensor:
+        """See `Body`."""
+        if columns.time is None:
             raise TypeError("a D3PM model is told the time")
-        step = (time * self.shape.num_steps).round().long()
+        step = (columns.time * self.shape.num_steps).round().long()
         # The table has no row for the last step; jax reads the row before it instead.
         step = step.clamp(max=self.shape.num_steps - 1)
-        hidden = self.token_embedder(input_ids) + self.timestep_embedder(step)[:, None]
-        bias = self._bias(input_ids, mask, positions)
+        hidden = self.token_embedder(columns.ids) + self.timestep_embedder(step)[:, None]
+        bias = self._bias(columns.mask, columns.positions)
         for layer in self.layers:
             hidden = layer(hidden, bias)
         out: Tensor = self.decoder_norm(hidden)
         return out
 
-    def _bias(self, input_ids: Tensor, mask: Tensor | None, positions: Tensor | None) -> Tensor:
+    def _bias(self, mask: Tensor | None, positions: Tensor) -> Tensor:
         """(batch or 1, heads, length, length), minus infinity where a query may not look."""
-        if positions is None:
-            positions = torch.arange(input_ids.shape[1], device=input_ids.device)[None]
         bucket = backward_bucket(
             positions[:, :, None] - positions[:, None, :],
             self.shape.relative_attention_num_buckets,

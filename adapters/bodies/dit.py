@@ -19,7 +19,8 @@ from dllm_eval.attention import KeyValues, attend
 from dllm_eval.errors import UsageError
 from dllm_eval.processes.noise_schedules import total_noise
 
-from .transformers_body import Rotary
+from .body import Body, Columns
+from .rotary import Rotary, rotated
 
 NUM_FREQUENCIES = 128
 """Cosines, and as many sines, that a noise level is spread over."""
@@ -129,14 +130,14 @@ class Layer(nn.Module):
         # (batch, columns, 3, heads, head width) -> three of (batch, heads, columns, head width)
         parts = self.attention_in(inner).unflatten(-1, (3, self.num_heads, -1))
         query, key, value = (part.transpose(1, 2) for part in parts.unbind(2))
-        query, key = _rotated(query, rotary), _rotated(key, rotary)
+        query, key = rotated(query, rotary), rotated(key, rotary)
         out = attend(query, key, value, mask=mask, cache=cache, layer=self.index)
         projected: Tensor = self.attention_out(out.transpose(1, 2).flatten(2))
         return projected
 
 
-class DitBody(nn.Module):
-    """Everything below the head, under `denoiser`'s convention.
+class DitBody(Body):
+    """Everything below the head; one that is not time-conditioned reads zero noise.
 
     The residual stream is float32 whatever the weights are: the released code runs its layers under
     autocast, which keeps it so.
@@ -152,34 +153,17 @@ class DitBody(nn.Module):
         self.norm = Norm(config.width)
         self.modulation = nn.Linear(config.level_width, 2 * config.width)
 
-    def forward(
-        self,
-        input_ids: Tensor,
-        *,
-        mask: Tensor | None,
-        positions: Tensor | None,
-        cache: KeyValues | None = None,
-        time: Tensor | None = None,
-    ) -> Tensor:
-        """Hidden states, (batch, columns, width).
-
-        Args:
-            input_ids: (batch, columns) int64.
-            mask: (batch or 1, 1, columns, keys) bool; None where everything is seen.
-            positions: (batch or 1, columns) int64; None counts from 0.
-            cache: Keys and values of the columns before these.
-            time: (batch,) in [0, 1]; a body that is not time-conditioned reads zero noise.
+    def hidden(self, columns: Columns) -> Tensor:
+        """See `Body`.
 
         Raises:
             UsageError: A time-conditioned body is given no time.
         """
-        hidden = self.embedding(input_ids).float()
-        level = self.level(self._total_noise(time, hidden.device))
-        if positions is None:
-            positions = torch.arange(input_ids.shape[1], device=input_ids.device)[None]
-        rotary = self.rotary(hidden, positions)
+        hidden = self.embedding(columns.ids).float()
+        level = self.level(self._total_noise(columns.time, hidden.device))
+        rotary = self.rotary(hidden, columns.positions)
         for layer in self.layers:
-            hidden = layer(hidden, level, rotary, mask, cache)
+            hidden = layer(hidden, level, rotary, columns.mask, columns.cache)
         shift, scale = self.modulation(level)[:, None].chunk(2, dim=-1)
         return _modulated(self.norm(hidden), shift, scale).to(level.dtype)
 
@@ -218,9 +202,3 @@ class DitHead(nn.Linear):
 
 def _modulated(hidden: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     return hidden * (1 + scale) + shift
-
-
-def _rotated(part: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
-    cosines, sines = (table[:, None] for table in rotary)  # (batch or 1, 1, columns, head width)
-    first, second = part.chunk(2, dim=-1)
-    return part * cosines + torch.cat([-second, first], dim=-1) * sines

@@ -7,12 +7,10 @@ Knows tensor names and files; knows no family and no tokenizer. The three loader
 from pathlib import Path
 
 import torch
-from torch import nn
 
-from dllm_eval.checkpoint import load_weights
-
+from .body_and_head import BodyAndHead, layer_names, load_body_and_head
 from .dit import DitBody, DitConfig, DitHead
-from .transformers_body import Rotary
+from .rotary import Rotary
 
 ROTARY_THETA = 10000.0
 
@@ -43,15 +41,6 @@ LAYER_NAMES = {
 """Native parameter -> published tensor; of the model, and within one of its layers."""
 
 
-class _Dit(nn.Module):
-    """All parts under one roof, so that their weights are read in one pass."""
-
-    def __init__(self, config: DitConfig) -> None:
-        super().__init__()
-        self.body = DitBody(config)
-        self.head = DitHead(config)
-
-
 def load_dit(
     folder: Path,
     config: DitConfig,
@@ -60,7 +49,7 @@ def load_dit(
     unused: tuple[str, ...] = (),
     dtype: torch.dtype,
     device: torch.device,
-) -> tuple[DitBody, DitHead]:
+) -> BodyAndHead:
     """Reads a folder's tensors into body and head.
 
     Args:
@@ -75,24 +64,20 @@ def load_dit(
         UsageError: A tensor is missing, surplus or wrongly shaped.
     """
     with torch.device("meta"):
-        module = _Dit(config)
-    module.body.rotary = Rotary(
+        body, head = DitBody(config), DitHead(config)
+    body.rotary = Rotary(
         width=config.width // config.num_heads,
         theta=ROTARY_THETA,
         full_precision=True,
         device=device,
     )
-    # The published frequencies are a buffer that its class fills in; theta is fixed there.
-    known = (f"{prefix}rotary_emb.inv_freq", *unused)
-    names = tensor_names(config.num_layers, prefix)
-    load_weights(module, folder, names, dtype=dtype, device=device, unused=known)
-    return module.body.eval(), module.head.eval()
-
-
-def tensor_names(num_layers: int, prefix: str) -> dict[str, str]:
-    """Native parameter name -> published tensor name."""
     names = {native: prefix + published for native, published in TOP_NAMES.items()}
-    for layer in range(num_layers):
-        for native, published in LAYER_NAMES.items():
-            names[f"body.layers.{layer}.{native}"] = f"{prefix}blocks.{layer}.{published}"
-    return names
+    names |= layer_names(
+        LAYER_NAMES,
+        config.num_layers,
+        native="body.layers.{layer}.{part}",
+        published=prefix + "blocks.{layer}.{part}",
+    )
+    # The published frequencies are a buffer that its class fills in; theta is fixed there.
+    unused = (f"{prefix}rotary_emb.inv_freq", *unused)
+    return load_body_and_head(body, head, folder, names, dtype=dtype, device=device, unused=unused)

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from dllm_eval.attention import attend
 
-from .transformers_body import Rotary
+from .rotary import Rotary, rotated
 
 READOUT_BASE_WIDTH = 256
 """mup's base model: the readout is scaled by this over the width (train.py, create_modules)."""
@@ -73,18 +73,11 @@ class _Block(nn.Module):
             part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
             for part in projected.chunk(3, dim=-1)
         )
-        mixed = attend(_turned(query, angles), _turned(key, angles), value, mask=mask)
+        mixed = attend(rotated(query, angles), rotated(key, angles), value, mask=mask)
         added = self.attn_out(mixed.transpose(1, 2).flatten(2))
         hidden = hidden + self.residual_scale * added
         out: Tensor = hidden + self.residual_scale * self.mlp(self.rmsnorm2(hidden))
         return out
-
-
-def _turned(heads: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:
-    """Rotary positions over (batch, heads, length, width), the halves of the width paired."""
-    cos, sin = (angle[:, None] for angle in angles)
-    first, second = heads.chunk(2, dim=-1)
-    return heads * cos + torch.cat([-second, first], dim=-1) * sin
 
 
 class PlaidBody(nn.Module):

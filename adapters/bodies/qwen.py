@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import nn
 from transformers import (
     Qwen2Config,
     Qwen2Model,
@@ -20,11 +19,20 @@ from transformers import (
     Qwen3MoeModel,
 )
 
-from dllm_eval.checkpoint import Source, load_weights
+from dllm_eval.checkpoint import Source
 from dllm_eval.errors import UsageError
 
+from ..entries import (
+    TRANSFORMER_SIZES,
+    check_counts,
+    check_flags,
+    check_multiples,
+    check_values,
+)
+from .body_and_head import BodyAndHead, empty_head, load_body_and_head
 from .moe import expert_names
-from .transformers_body import Rotary, transformers_body
+from .rotary import Rotary
+from .transformers_body import EMBEDDING, transformers_body
 
 QwenKind = Literal["qwen2", "qwen3", "qwen3_moe"]
 
@@ -45,15 +53,6 @@ DEFAULTS: dict[str, Any] = {
 }
 """What the Qwen configuration classes, and the published ones made after them, take."""
 
-SIZES = (
-    "vocab_size",
-    "hidden_size",
-    "intermediate_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "num_key_value_heads",
-    "max_position_embeddings",
-)
 EXPERT_SIZES = (
     "num_experts",
     "num_experts_per_tok",
@@ -86,27 +85,6 @@ ATTENTION_TENSORS: dict[QwenKind, tuple[str, ...]] = {
 DENSE_TENSORS = ("mlp.gate_proj.weight", "mlp.up_proj.weight", "mlp.down_proj.weight")
 
 
-class QwenModule(nn.Module):
-    """Body and head under one roof, so that their weights are read in one pass."""
-
-    def __init__(self, config: Any, kind: QwenKind, rotary: Rotary, *, tied: bool) -> None:  # noqa: ANN401
-        super().__init__()
-        self.body = transformers_body(CLASSES[kind][1], config, rotary)
-        self.head: nn.Module = nn.Identity()
-        if not tied:
-            self.head = _empty_head(config)
-
-    def tie(self, config: Any) -> None:  # noqa: ANN401 - one of transformers' classes
-        """Gives the head the embedding's loaded weights."""
-        self.head = _empty_head(config)
-        embedding = self.body.get_parameter("model.embed_tokens.weight")
-        self.head.weight = nn.Parameter(embedding, requires_grad=False)
-
-
-def _empty_head(config: Any) -> nn.Linear:  # noqa: ANN401
-    return nn.Linear(config.hidden_size, config.vocab_size, bias=False, device="meta")
-
-
 def load_qwen(
     published: Mapping[str, Any],
     folder: Path,
@@ -114,7 +92,7 @@ def load_qwen(
     kind: QwenKind,
     dtype: torch.dtype,
     device: torch.device,
-) -> QwenModule:
+) -> BodyAndHead:
     """Reads a folder's tensors into a Qwen body and head.
 
     Args:
@@ -138,13 +116,15 @@ def load_qwen(
         full_precision=False,
         device=device,
     )
-    tied = bool(entries["tie_word_embeddings"])
-    module = QwenModule(config, kind, rotary, tied=tied)
-    names = qwen_names(config, kind)
-    load_weights(module, folder, names, dtype=dtype, device=device)
-    if tied:
-        module.tie(config)
-    return module
+    return load_body_and_head(
+        transformers_body(CLASSES[kind][1], config, rotary),
+        empty_head(config.hidden_size, config.vocab_size),
+        folder,
+        qwen_names(config, kind),
+        dtype=dtype,
+        device=device,
+        tied_to=EMBEDDING if entries["tie_word_embeddings"] else None,
+    )
 
 
 def qwen_config(published: Mapping[str, Any], path: Path, kind: QwenKind) -> Any:  # noqa: ANN401
@@ -163,10 +143,9 @@ def qwen_config(published: Mapping[str, Any], path: Path, kind: QwenKind) -> Any
     """
     entries = DEFAULTS | dict(published)
     _check(entries, path, kind)
-    sizes = {name: entries[name] for name in SIZES}
+    sizes = {name: entries[name] for name in TRANSFORMER_SIZES}
     if kind == "qwen3_moe":
-        sizes |= {name: entries[name] for name in EXPERT_SIZES}
-        sizes["norm_topk_prob"] = _whether(entries, "norm_topk_prob", path)
+        sizes |= {name: entries[name] for name in (*EXPERT_SIZES, "norm_topk_prob")}
         sizes["mlp_only_layers"] = list(entries["mlp_only_layers"] or ())
     config = CLASSES[kind][0](
         **sizes,
@@ -206,28 +185,17 @@ def _has_experts(config: Any, layer: int) -> bool:  # noqa: ANN401
 
 
 def _check(entries: Mapping[str, Any], path: Path, kind: QwenKind) -> None:
-    for name in (*SIZES, *(EXPERT_SIZES if kind == "qwen3_moe" else ())):
-        if type(entries.get(name)) is not int or entries[name] < 1:
-            raise UsageError(f"{path}: {name} is {entries.get(name)!r}, not a positive number")
-    for name, accepted in EXPRESSIBLE.items():
-        value = entries.get(name, accepted[0])
-        if value not in accepted:
-            raise UsageError(
-                f"{path}: {name} is {value!r}; the native Qwen module knows {accepted[0]!r} only"
-            )
+    check_counts(entries, TRANSFORMER_SIZES, path)
+    if kind == "qwen3_moe":
+        check_counts(entries, EXPERT_SIZES, path)
+        check_flags(entries, ("norm_topk_prob",), path)
+    check_values(entries, EXPRESSIBLE, path, "Qwen")
     for layer in entries.get("layer_types") or ():
         if layer != "full_attention":
             raise UsageError(
                 f"{path}: layer_types has {layer!r}; the native Qwen module knows "
                 "'full_attention' only"
             )
-
-
-def _whether(entries: Mapping[str, Any], name: str, path: Path) -> bool:
-    value = entries.get(name)
-    if not isinstance(value, bool):
-        raise UsageError(f"{path}: {name} is {value!r}, not true or false")
-    return value
 
 
 def _rope_theta(entries: Mapping[str, Any], path: Path) -> float:
@@ -244,9 +212,5 @@ def _head_width(entries: Mapping[str, Any], path: Path, kind: QwenKind) -> int:
     width = entries.get("head_dim", 128 if kind == "qwen3" else None)
     if width is not None:
         return int(width)
-    hidden, heads = entries["hidden_size"], entries["num_attention_heads"]
-    if hidden % heads:
-        raise UsageError(
-            f"{path}: hidden_size {hidden} is not a multiple of num_attention_heads {heads}"
-        )
-    return int(hidden // heads)
+    check_multiples(entries, [("hidden_size", "num_attention_heads")], path)
+    return int(entries["hidden_size"] // entries["num_attention_heads"])

@@ -22,7 +22,7 @@ OF_MASK_SETS = (
 
 ACCEPTED: dict[Bound, tuple[str, ...]] = {
     "masked": OF_MASK_SETS,
-    "left_to_right": ("left_to_right", *OF_MASK_SETS[1:-1]),
+    "left_to_right": ("left_to_right",),
     "score_entropy": ("score_entropy",),
     "discrete_time": ("discrete_time",),
     "latent": ("latent_bound",),

@@ -87,21 +87,26 @@ def score_entropy(
     sums = _sums(denoiser, requests, times, config.batch_size)
     for pair, drawn in zip(pairs, draws, strict=True):
         values = drawn.weights * np.array([next(sums) for _ in drawn.times])
-        if np.isnan(values).any():
-            raise UsageError(
-                "the model's logits are NaN; accepted: finite logits (a wider dtype, such as"
-                " float32, may give them)"
-            )
-        yield Likelihood(
-            value=float(values.mean()),
-            stderr=stderr_of_mean(values),
-            nfe=config.samples,
-            positions=config.samples * pair.length,
-            exact=False,
-            quantity="elbo",
-            estimator="score_entropy",
-            samples=config.samples,
+        yield _likelihood(pair, values)
+
+
+def _likelihood(pair: Pair, values: NDArray[np.float64]) -> Likelihood:
+    """The mean of (samples,) values of the bound, one forward pass each."""
+    if np.isnan(values).any():
+        raise UsageError(
+            "the model's logits are NaN; accepted: finite logits (a wider dtype, such as"
+            " float32, may give them)"
         )
+    return Likelihood(
+        value=float(values.mean()),
+        stderr=stderr_of_mean(values),
+        nfe=len(values),
+        positions=len(values) * pair.length,
+        exact=False,
+        quantity="elbo",
+        estimator="score_entropy",
+        samples=len(values),
+    )
 
 
 def _draw(length: int, seed: int, samples: int) -> _Draws:

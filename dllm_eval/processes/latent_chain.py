@@ -98,7 +98,7 @@ class SteppedChain:
 
     def gamma(self, time: Tensor) -> Tensor:
         """See `LatentChain`; minus infinity at time 0."""
-        keep = self.keep[(time.double() * self.num_steps).round().long()]
+        keep = self.keep.take((time.double() * self.num_steps).round().long())
         return torch.log1p(-keep) - keep.log()
 
     def grid(self, steps: int) -> Grid:

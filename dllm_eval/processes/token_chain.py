@@ -106,7 +106,7 @@ class TokenChain:
         Returns:
             (...) int64.
         """
-        stays = uniform[..., 0] < self.keep[step]
+        stays = uniform[..., 0] < self.keep.take(step)
         return torch.where(stays, tokens, self.prior(uniform[..., 1]))
 
     def reverse(self, clean: Tensor, noisy: Tensor, step: Tensor, to_step: Tensor) -> Tensor:
@@ -126,7 +126,7 @@ class TokenChain:
         Returns:
             (..., vocab) probabilities in the type of `clean`.
         """
-        before, after = self.keep[to_step], self.keep[step]
+        before, after = self.keep.take(to_step), self.keep.take(step)
         ratio = (after / before).to(clean.dtype).expand(noisy.shape)[..., None]
         held = before.to(clean.dtype).expand(noisy.shape)[..., None]
         tokens = torch.arange(self.vocab_size, device=noisy.device)

@@ -16,6 +16,17 @@ from dllm_eval.errors import UsageError
 from dllm_eval.families import Family
 
 
+@dataclass(frozen=True, kw_only=True)
+class LastPass:
+    """The forward passes of one step: how many, and over which columns."""
+
+    passes: int = 0
+    start: int = 0
+    kept: int = 0
+    """Columns before this one are held from now on."""
+    stop: int = 0
+
+
 @dataclass(kw_only=True)
 class Canvas:
     """A batch being denoised. Rules change it through `write` and `note_broken` alone."""
@@ -43,6 +54,8 @@ class Canvas:
     """(batch, 1) bool: False once a stopping rule has ended the row."""
     active: Tensor
     """(batch, 1) bool: rows that the current step works on."""
+    waiting: Tensor
+    """(batch, 1) bool: rows that a later step of the block works on, with what this one keeps."""
     broken: Tensor
     """(batch, length) bool: the model had no usable logits for this position."""
     latents: Tensor | None = None
@@ -106,6 +119,7 @@ class Canvas:
             positions=counts.clone(),
             alive=rows,
             active=rows,
+            waiting=rows,
             broken=torch.zeros_like(ids, dtype=torch.bool),
         )
 
@@ -131,14 +145,21 @@ class Canvas:
             for start in self.starts
         ]
 
-    def work_on(self, rows: Sequence[bool]) -> None:
-        """Lets the next steps work on these rows, as far as no stopping rule has ended them."""
+    def work_on(self, rows: Sequence[bool], waiting: Sequence[bool] | None = None) -> None:
+        """Lets the next steps work on these rows, as far as no stopping rule has ended them.
+
+        Args:
+            rows: One per row of the batch.
+            waiting: Rows that will be worked on later in the block; None means no others.
+        """
+        self.active = self.alive & self._of_rows(rows)
+        self.waiting = self.active if waiting is None else self.alive & self._of_rows(waiting)
+
+    def _of_rows(self, rows: Sequence[bool]) -> Tensor:
         if all(rows):
-            self.active = self.alive
-        else:
-            # A copy that blocks would wait for the device.
-            chosen = torch.tensor(rows).to(self.tokens.device, non_blocking=True)
-            self.active = self.alive & chosen[:, None]
+            return torch.ones_like(self.alive)
+        # A copy that blocks would wait for the device.
+        return torch.tensor(rows).to(self.tokens.device, non_blocking=True)[:, None]
 
     def open(self, rows: slice) -> Tensor:
         """(batch, rows) bool: positions of working rows that may be written."""
@@ -160,14 +181,21 @@ class Canvas:
         area.copy_(torch.where(chosen, tokens, area))
         steps.copy_(torch.where(chosen, self.steps_done, steps))
 
-    def count_step(self, passes: int, columns: slice) -> None:
-        """Charges a step of so many forward passes over these columns to the working rows."""
-        width: Tensor | int = columns.stop - columns.start
-        if self.valid is not None:
-            width = self.valid[:, columns].sum(dim=1, keepdim=True)
+    def count_step(self, spent: LastPass) -> None:
+        """Charges a step to the working rows, and what it keeps to those that wait for it."""
         self.steps_done += self.active
-        self.nfe += self.active * passes
-        self.positions += self.active * width * passes
+        self.nfe += self.active * spent.passes
+        whole = self._width(spent.start, spent.stop)
+        self.positions += self.active * whole * spent.passes
+        if self.waiting is not self.active:
+            kept = self._width(spent.start, spent.kept)
+            self.positions += (self.waiting & ~self.active) * kept * spent.passes
+
+    def _width(self, start: int, stop: int) -> Tensor | int:
+        """How many columns are a row's own, (batch, 1) or the same for all."""
+        if self.valid is None:
+            return max(stop - start, 0)
+        return self.valid[:, start:stop].sum(dim=1, keepdim=True)
 
     def note_broken(self, rows: slice, broken: Tensor) -> None:
         """Keeps on the device where logits were unusable, (batch, rows) bool; `finish` reads it."""

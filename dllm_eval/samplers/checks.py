@@ -10,17 +10,23 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 
+LARGEST_NUMBER = 1e9
+
+
 @dataclass(frozen=True)
 class Range:
     """The numbers a setting accepts."""
 
     low: float
-    high: float = float("inf")
+    high: float = LARGEST_NUMBER
 
+
+LARGEST = 2**31
+"""No count of tokens or steps comes near it."""
 
 COUNTS = (
-    "steps",
     "gen_length",
+    "steps",
     "block_length",
     "top_k",
     "sub_block_length",
@@ -74,7 +80,7 @@ def check_numbers(config: "DataclassInstance") -> None:
             continue
         if name in RANGES:
             _check_range(name, value, RANGES[name])
-        elif not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        elif not isinstance(value, int) or isinstance(value, bool) or not 1 <= value < LARGEST:
             raise UsageError(f"{name} must be a whole number of at least 1, not {value!r}")
 
 
@@ -84,8 +90,8 @@ def _may_be_unset(hint: Any) -> bool:  # noqa: ANN401 - a type annotation
 
 def _check_range(name: str, value: object, accepted: Range) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not accepted.low <= value < float("inf") or value > accepted.high:  # type: ignore[operator]
-        upper = f" and at most {accepted.high:g}" if accepted.high < float("inf") else ""
+    if not number or not accepted.low <= value <= accepted.high:  # type: ignore[operator]
+        upper = f" and at most {accepted.high:g}" if accepted.high < LARGEST_NUMBER else ""
         raise UsageError(
             f"{name} must be a number of at least {accepted.low:g}{upper}, not {value!r}"
         )

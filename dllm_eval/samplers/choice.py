@@ -54,6 +54,10 @@ def _check(family: Family, config: SamplerConfig) -> None:
         "cfg_scale": (config.cfg_scale > 0, masked),
         "edit_threshold": (config.edit_threshold is not None, masked),
         "window": (config.window is not None, family.attention == "reordered"),
+        "edit_threshold with window": (
+            config.edit_threshold is not None and config.window is not None,
+            False,
+        ),
         "initial_length": (config.initial_length is not None, family.expand_id is not None),
     }
     for name, (asked, has_place) in wants.items():

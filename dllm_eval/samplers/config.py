@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 from dllm_eval.errors import UsageError, unknown
 from dllm_eval.families import Family
 from dllm_eval.samplers.checks import check_choices, check_numbers, choices_of
+from dllm_eval.samplers.unread import check_read
 
 PositionRule = Literal["low_confidence", "random", "margin", "entropy", "left_to_right"]
 Schedule = Literal["linear", "time", "bernoulli"]
@@ -120,7 +121,10 @@ class SamplerConfig:
         for name in settings:
             if name not in known:
                 raise unknown("sampler setting", name, known)
-        return cls(**{**_published(family, settings), **settings})
+        config = cls(**{**_published(family, settings), **settings})
+        if family is not None:
+            check_read(settings, config, family)
+        return config
 
     def within(self, gen_length: int) -> Self:
         """The same rules over one block of another length, as an infilled gap needs them."""
@@ -169,7 +173,9 @@ class SamplerConfig:
             raise UsageError(
                 f"block_length {self.block} does not divide gen_length {self.gen_length}"
             )
-        if self.sub_block_length is not None and self.block % self.sub_block_length:
+        if None not in (self.sub_block_length, self.block_length) and (
+            self.block % (self.sub_block_length or 1)
+        ):
             raise UsageError(
                 f"sub_block_length {self.sub_block_length} does not divide the block of "
                 f"{self.block} tokens"
@@ -219,9 +225,18 @@ LLADA_SETTINGS = (
 )
 """What LLaDA's published rule leaves open."""
 
-REVEAL_SETTINGS = ("sampler", "schedule", "threshold", "entropy_threshold", "position_temperature")
-"""Settings that choose positions, which a `transition` leaves to chance: a user who sets one of
-them does not want the family's own transition."""
+GIVES_WAY: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "transition": (
+        ("sampler", "schedule", "threshold", "entropy_threshold", "position_temperature"),
+        ("steps", "temperature"),
+    ),
+    "entropy_threshold": (
+        ("sampler", "schedule", "threshold", "steps", "position_temperature"),
+        ("position_penalty",),
+    ),
+    "threshold": (("position_temperature",), ("at_least", "strict_threshold")),
+}
+"""A family's setting -> what of the user's takes its place, and what else of the family's goes."""
 
 
 def _published(family: Family | None, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -233,14 +248,17 @@ def _published(family: Family | None, given: Mapping[str, Any]) -> dict[str, Any
     if family is None or not family.decoding or given.get("mode") == "reference":
         return {}
     settings = dict(family.decoding)
-    if any(name in given for name in REVEAL_SETTINGS):
-        settings.pop("transition", None)
+    for name, (instead, along) in GIVES_WAY.items():
+        if name not in given and any(given.get(other) is not None for other in instead):
+            for gone in (name, *along):
+                settings.pop(gone, None)
     per_block = settings.pop("steps_per_block", None)
     asked = {**settings, **given}
     length, block = asked.get("gen_length", SamplerConfig.gen_length), asked.get("block_length")
     if not isinstance(length, int) or not isinstance(block, int | None):
         return settings  # the checks name what is wrong with it
-    if block is None or block > length:
+    overhangs = family.aligned_block == block and isinstance(block, int) and length % block
+    if block is None or block > length or overhangs:
         settings.pop("block_length", None)
         block = length
     settings.setdefault("steps", length if per_block is None else per_block * (length // block))

@@ -111,4 +111,4 @@ class DiscreteTimeRule:
 
     def _chain_step(self, time: float | None) -> Tensor:
         step = round((time or 0.0) * self.chain.num_steps)
-        return torch.tensor(step, device=self.chain.keep.device)
+        return torch.full((), step, device=self.chain.keep.device)

@@ -66,7 +66,7 @@ def denoise(denoiser: Denoiser, canvas: Canvas, config: SamplerConfig) -> int:
         for step in rule.steps(block):
             prediction = reader.read(rule.rows(block), step, rule.self_conditioning)
             rule.apply(prediction, block, step)
-            canvas.count_step(*reader.last_pass)
+            canvas.count_step(reader.last_pass)
         if config.stop == "eos" and index + 1 < len(blocks):
             canvas.end_rows(block)
             host_syncs += 1

@@ -3,7 +3,7 @@
 So a request's numbers do not depend on what else is in the batch, nor on how long others take.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -23,13 +23,14 @@ class Noise:
         self.generators = [torch.Generator(device).manual_seed(prompt.seed) for prompt in prompts]
         self.running = [True] * len(prompts)
         """Rows that are waiting for others draw nothing."""
+        self.spans: list[slice] | None = None
+        """The part of each row that numbers are drawn for; None is all of it."""
 
     def uniform(self, like: Tensor) -> Tensor:
         """U(0, 1) of the shape and dtype of `like`, row i from generator i; waiting rows get 0."""
         noise = torch.zeros_like(like)
-        for row, generator, running in zip(noise, self.generators, self.running, strict=True):
-            if running:
-                row.uniform_(generator=generator)
+        for row, generator in self._drawing(noise):
+            row.uniform_(generator=generator)
         return noise
 
     def gumbel(self, like: Tensor) -> Tensor:
@@ -40,7 +41,13 @@ class Noise:
     def normal(self, like: Tensor) -> Tensor:
         """Standard normal noise of the shape and dtype of `like`."""
         noise = torch.zeros_like(like)
-        for row, generator, running in zip(noise, self.generators, self.running, strict=True):
-            if running:
-                row.normal_(generator=generator)
+        for row, generator in self._drawing(noise):
+            row.normal_(generator=generator)
         return noise
+
+    def _drawing(self, noise: Tensor) -> Iterator[tuple[Tensor, torch.Generator]]:
+        spans = self.spans or [slice(None)] * len(self.generators)
+        rows = zip(noise, self.generators, self.running, spans, strict=True)
+        for row, generator, running, span in rows:
+            if running:
+                yield row[span], generator

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from dllm_eval.api import Denoiser
-from dllm_eval.attention import KeyValues
-from dllm_eval.samplers.canvas import Canvas
+from dllm_eval.attention import KeyValues, stop_of
+from dllm_eval.families import Family
+from dllm_eval.samplers.canvas import Canvas, LastPass
 from dllm_eval.samplers.config import SamplerConfig
 from dllm_eval.samplers.latent import LatentDenoiser, read_latents
 from dllm_eval.samplers.rules import Step
@@ -26,12 +27,10 @@ class Reader:
         self.latent = denoiser if isinstance(denoiser, LatentDenoiser) else None
         self.canvas = canvas
         self.scale = config.cfg_scale
-        looks_back = denoiser.family.attention != "full"
         self.cache: KeyValues | None = None
-        if looks_back and config.cache == "auto":
+        if config.cache == "auto" and _is_exact(denoiser.family, config.cfg_scale):
             self.cache = KeyValues(canvas.tokens.shape[1])
-        self.last_pass = (0, slice(0, 0))
-        """Forward passes of the last read, and the columns they processed."""
+        self.last_pass = LastPass()
 
     def read(self, rows: slice, step: Step, self_conditioning: Tensor | None) -> Tensor:
         """(batch, rows, vocab) logits, guided.
@@ -41,12 +40,13 @@ class Reader:
         """
         canvas, tokens, valid = self.canvas, self.canvas.tokens, self.canvas.valid
         if self.latent is not None:
-            self.last_pass = (1, slice(0, tokens.shape[1]))
+            self.last_pass = LastPass(passes=1, stop=tokens.shape[1])
             return read_latents(self.latent, canvas, step)
+        start = kept = 0
         if self.cache is not None:
-            self.cache.keep = rows.start  # what lies before them changes no more
-        first = 0 if self.cache is None else self.cache.length
-        last = rows.stop if canvas.family.attention != "full" else tokens.shape[1]
+            # What lies before the rows changes no more; a shifted row is read at its neighbour.
+            start, kept = self.cache.length, max(rows.start - canvas.family.logits_shift, 0)
+            self.cache.keep = kept
         if self.scale > 0:
             blank = torch.where(canvas.given, canvas.family.mask_id, tokens)
             tokens = torch.cat([tokens, blank])
@@ -62,8 +62,21 @@ class Reader:
             cache=self.cache,
             self_conditioning=self_conditioning,
         )
-        self.last_pass = (2 if self.scale > 0 else 1, slice(first, last))
+        self.last_pass = LastPass(
+            passes=2 if self.scale > 0 else 1,
+            start=start,
+            kept=kept,
+            stop=stop_of(canvas.family, rows, tokens.shape[1]),
+        )
         if self.scale > 0:
             conditional, unconditional = logits.chunk(2)
             logits = unconditional + (self.scale + 1) * (conditional - unconditional)
         return logits
+
+
+def _is_exact(family: Family, scale: float) -> bool:
+    """Whether finished columns have final keys: attention looks back, and at nothing that changes.
+
+    Guidance masks the prompt; under reordered attention masked columns see what lies behind them.
+    """
+    return family.looks_back and not (family.attention == "reordered" and scale > 0)

@@ -118,9 +118,10 @@ class RevealRule:
         if self.config.first_token == "autoregressive" and any(begins):
             # A step of its own, so that a row draws the same noise whatever else is in the batch.
             self._first_alone = True
-            self._work_on(begins)
+            self.canvas.work_on(begins, waiting)
+            self.noise.running = begins
             yield Step(index=index)
-            self._first_alone, index = False, 1
+            self._first_alone = False
         self._work_on(waiting)
         while any(self.noise.running):
             masked = self.canvas.masked(block).any(dim=1, keepdim=True)
@@ -163,9 +164,12 @@ class RevealRule:
         return eligible_positions(self.canvas, self.config, rows, block)
 
     def _quota(self, step: Step) -> int | float:
+        if self._first_alone:
+            return 1
+        last = len(self.counts) - 1
         if self.config.schedule == "bernoulli":
-            return reveal_chances(len(self.counts))[step.index]
-        return self.counts[min(step.index, len(self.counts) - 1)]
+            return reveal_chances(len(self.counts))[min(step.index, last)]
+        return self.counts[min(step.index, last)]
 
     def _propose(self, logits: Tensor) -> Proposal:
         if self.config.mode == "fast":

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from dllm_eval.samplers.rules import RevealRule, Step
+from dllm_eval.samplers.schedule import step_counts
 
 
 class WindowRule(RevealRule):
@@ -24,12 +25,15 @@ class WindowRule(RevealRule):
     def steps(self, block: slice) -> Iterator[Step]:
         """Steps until every row has reached the block's end, or an end-of-text."""
         length = block.stop - block.start
-        self.counts = [1]
+        self.counts = step_counts(self.config.schedule, length, self.config.steps_per_block)
         self._work_on([count > 0 for count in self.canvas.open_counts(block)])
         self._finished = self._filled = [0] * len(self.canvas.prompts)
         index = 0
         while any(self.noise.running):
+            # Its own window's numbers, however far the batch reaches around it.
+            self.noise.spans = self._spans(block)
             yield Step(index=index)
+            self.noise.spans = None
             self._finished = self._filled
             self._filled, ended = self._look(block)
             running = [
@@ -44,6 +48,11 @@ class WindowRule(RevealRule):
         at_work = [row for row, on in enumerate(self.noise.running) if on]
         start = block.start + min(self._finished[row] for row in at_work)
         return slice(start, max(self._ends(block)[row] for row in at_work))
+
+    def _spans(self, block: slice) -> list[slice]:
+        """Each row's window within the rows asked for."""
+        first = self.rows(block).start
+        return [slice(max(end - self._window - first, 0), end - first) for end in self._ends(block)]
 
     def _ends(self, block: slice) -> list[int]:
         """The column behind each row's window."""

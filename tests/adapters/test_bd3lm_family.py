@@ -99,7 +99,7 @@ def test_without_the_training_schedules_bounds_it_loads_too(tmp_path: Path) -> N
         ({"adaln": False}, "adaln is False; the native BD3-LM module knows True only"),
         ({"causal": True}, "causal is True; the native BD3-LM module knows False only"),
         ({"time_conditioning": True}, "time_conditioning is True; .* knows False only"),
-        ({"block_size": 3}, "block_size 3 does not divide model_length 128"),
+        ({"block_size": 3}, "model_length 128 is not a multiple of block_size 3"),
     ],
 )
 def test_what_does_not_fit_is_one_line(

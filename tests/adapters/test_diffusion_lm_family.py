@@ -172,7 +172,10 @@ def test_the_newest_average_is_converted_unless_another_is_named(tmp_path: Path)
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"model_arch": "conv-unet"}, "model_arch is 'conv-unet'; the native Diffusion-LM knows"),
+        (
+            {"model_arch": "conv-unet"},
+            "model_arch is 'conv-unet'; the native Diffusion-LM module knows",
+        ),
         ({"predict_xstart": False}, "predict_xstart is False"),
         ({"training_mode": "emb"}, "training_mode is 'emb'"),
         ({"noise_schedule": "trunc_cos"}, "noise_schedule is 'trunc_cos'"),

@@ -38,7 +38,7 @@ WRITERS = {
 }
 """Family -> the modules of tests/support/checkpoints that write one of it."""
 
-NAMED = {"sedd": "sedd", "llada21": "llada21"}
+NAMED = {"sedd": "sedd", "llada2": "llada2", "llada21": "llada21"}
 """Writers whose config.json does not say what it is -> the family a user has to name."""
 
 CHECKPOINTS = [(family, writer) for family, writers in WRITERS.items() for writer in writers]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from checkpoints import llama
 from safetensors.torch import load_file, save_file
 
 from dllm_eval import load_model
@@ -27,7 +28,7 @@ SAFETENSORS = (
     "sedd",
     "d3pm",
 )
-FAMILY = {"sedd": "sedd"}
+FAMILY = {"sedd": "sedd", "llada2": "llada2"}
 
 
 def write(writer: str, folder: Path, shards: int = 1) -> Path:
@@ -87,6 +88,16 @@ def test_a_truncated_file_is_named(writer: str, tmp_path: Path) -> None:
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-1000])
     assert "model.safetensors" in refusal(writer, folder)
+
+
+def test_a_model_type_of_two_families_asks_which(tmp_path: Path) -> None:
+    text = refusal("llada2", write("llada2", tmp_path / "tiny"), family="auto")
+    assert "pass family=llada2 or family=llada21" in text
+
+
+def test_an_autoregressive_model_is_sent_to_the_other_class(tmp_path: Path) -> None:
+    folder = llama.write(tmp_path / "llama")
+    assert "use model dllm-ar" in refusal("llama", folder)
 
 
 def test_an_unknown_model_type_lists_the_known_ones_and_the_way_out(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ WRITERS = {
 def published(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Denoiser:
     """A tiny checkpoint in the family's published format."""
     folder: Path = WRITERS[request.param](tmp_path_factory.mktemp("blocks") / request.param)
-    return load_model(str(folder), dtype="float32", device="cpu")
+    return load_model(str(folder), family=request.param, dtype="float32", device="cpu")
 
 
 def without_cache(

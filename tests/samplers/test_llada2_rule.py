@@ -81,7 +81,9 @@ def decode(model: Any, prompts: list[list[int]], **settings: Any) -> list[Any]:
 def test_decoding_is_the_published_rule(
     steps: int, threshold: float, likelier_end: float, cache: str, folder: Path
 ) -> None:
-    model = SmallBlocks(load_model(str(folder)), {END: likelier_end}, block_length=BLOCK)
+    model = SmallBlocks(
+        load_model(str(folder), family="llada2"), {END: likelier_end}, block_length=BLOCK
+    )
     found = decode(
         model,
         PROMPTS,
@@ -107,19 +109,19 @@ def test_decoding_is_the_published_rule(
 
 
 def test_the_settings_above_stop_early_and_reveal_several_tokens_a_step(folder: Path) -> None:
-    model = SmallBlocks(load_model(str(folder)), {END: 6.0}, block_length=BLOCK)
+    model = SmallBlocks(load_model(str(folder), family="llada2"), {END: 6.0}, block_length=BLOCK)
     stopped = decode(model, PROMPTS, gen_length=24, threshold=0.95, stop="eos")
     going_on = decode(model, PROMPTS, gen_length=24, threshold=0.95)
     assert any(a.nfe < b.nfe for a, b in zip(stopped, going_on, strict=True))
     assert [out.visible for out in stopped] == [out.visible for out in going_on]
-    free = SmallBlocks(load_model(str(folder)), block_length=BLOCK)
+    free = SmallBlocks(load_model(str(folder), family="llada2"), block_length=BLOCK)
     [sure] = decode(free, PROMPTS[:1], gen_length=24, threshold=0.12)
     [unsure] = decode(free, PROMPTS[:1], gen_length=24, threshold=1.0)
     assert sure.nfe < unsure.nfe == 29  # the prompt's tail of 3 leaves 5 + 8 + 8 + 8 masks
 
 
 def test_the_default_settings_are_the_published_ones_on_the_published_blocks(folder: Path) -> None:
-    model = load_model(str(folder))
+    model = load_model(str(folder), family="llada2")
     config = SamplerConfig.from_mapping({"gen_length": 32}, model.family)
     assert (config.block, config.threshold, config.strict_threshold) == (32, 0.95, True)
     assert (config.temperature, config.edit_threshold, config.stop) == (0.0, None, "eos")
@@ -145,7 +147,7 @@ def test_the_default_settings_are_the_published_ones_on_the_published_blocks(fol
     ids=str,
 )
 def test_a_batch_gives_its_requests_answers_one_by_one(extra: dict[str, Any], folder: Path) -> None:
-    model = SmallBlocks(load_model(str(folder)), {END: 4.0}, block_length=BLOCK)
+    model = SmallBlocks(load_model(str(folder), family="llada2"), {END: 4.0}, block_length=BLOCK)
     settings: dict[str, Any] = {"gen_length": 24, "threshold": 0.2, "stop": "eos", **extra}
     for prompt, out in zip(PROMPTS, decode(model, PROMPTS, **settings), strict=True):
         [alone] = decode(model, [prompt], **settings)
@@ -154,7 +156,7 @@ def test_a_batch_gives_its_requests_answers_one_by_one(extra: dict[str, Any], fo
 
 
 def test_the_cache_saves_positions_and_changes_nothing(folder: Path) -> None:
-    model = SmallBlocks(load_model(str(folder)), block_length=BLOCK)
+    model = SmallBlocks(load_model(str(folder), family="llada2"), block_length=BLOCK)
     [kept] = decode(model, PROMPTS[2:], gen_length=24, threshold=0.3, cache="auto")
     [redone] = decode(model, PROMPTS[2:], gen_length=24, threshold=0.3, cache="none")
     assert (kept.tokens, kept.reveal_step, kept.nfe) == (

@@ -107,7 +107,7 @@ def test_decoding_is_the_published_rule(
         gen_length=16,
         sampler=order,
         threshold=threshold,
-        strict_threshold=True,
+        strict_threshold=threshold is not None,
         cache=cache,
         stop="eos" if stop else "none",
     )
