@@ -20,7 +20,7 @@ LINES = ("-", "--", "-.", ":")
 def draw_dial(
     axes: Axes, analysis: TaskAnalysis, group: GroupAnalysis, looks: dict[str, Look]
 ) -> None:
-    """Quality with 95 % intervals against the dial on a log2 axis; AR models as lines."""
+    """Quality with 95 % intervals against the dial, on a log2 axis where it counts; AR as lines."""
     series: dict[str, list[Row]] = defaultdict(list)
     for i in group.members:
         row = analysis.rows[i]
@@ -34,11 +34,14 @@ def draw_dial(
         model = rows[0].configuration.model
         _line(axes, rows, looks[model], LINES[seen[model] % len(LINES)])
         seen[model] += 1
-    axes.set_xscale("log", base=2)
-    if values:
-        axes.set_xlim(values[0] / 1.25, values[-1] * 1.25)
-    axes.xaxis.set_major_locator(FixedLocator(_apart(values)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: text.count(value)))
+    dials = {row.configuration.dial for rows in series.values() for row in rows}
+    if dials <= set(text.COUNTED):
+        axes.set_xscale("log", base=2)
+        if values:
+            axes.set_xlim(values[0] / 1.25, values[-1] * 1.25)
+        values = _apart(values)
+    axes.xaxis.set_major_locator(FixedLocator(values))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_ylim(-4, 106)
     axes.set_yticks(range(0, 101, 20))

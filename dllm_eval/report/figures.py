@@ -25,7 +25,7 @@ AxisName = Callable[[TaskAnalysis], str]
 DrawPanel = Callable[[Axes, TaskAnalysis, GroupAnalysis, dict[str, Look]], None]
 
 READING = (
-    "Numbers are dial values (steps or samples). Filled: on the frontier of all models; hollow: "
+    "Numbers are values of the dial. Filled: on the frontier of all models; hollow: "
     "beaten by another model;\nfaded: beaten by its own. Band: 90 % bootstrap over documents and "
     "requests. Dotted: the AR score."
 )

@@ -35,7 +35,7 @@ def draw_frontier(
         _point(axes, row, look)
         if row.configuration.dial:
             colour = look.colour if row.on_own_frontier else FAINT
-            label = text.count(row.configuration.dial_value)
+            label = text.dial_value(row.configuration)
             labels.append(
                 Label(
                     text=label,

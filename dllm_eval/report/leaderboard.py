@@ -103,7 +103,7 @@ def _rank(row: Row) -> tuple[float, bool, float, str]:
 
 def _entries(row: Row, *, likelihood: bool, gaps: bool) -> tuple[Entry, ...]:
     x, costs = row.configuration, row.costs
-    setting = text.count(x.dial_value) if x.dial else text.UNKNOWN_TEXT
+    setting = text.dial_value(x)
     request = Entry(shown=costs.request or text.UNKNOWN_TEXT, key=costs.request)
     return (
         Entry(shown=x.series, key=x.series),

@@ -68,7 +68,7 @@ def _suite(analysis: TaskAnalysis) -> dict[str, object]:
         "verdict": verdict(analysis),
         "refusal": refusal(analysis),
         "sections": sections(analysis),
-        "generates": any(x.dial == "steps" for x in analysis.table.configurations),
+        "generates": any(x.dial not in ("", "samples") for x in analysis.table.configurations),
     }
 
 

@@ -21,7 +21,9 @@ LEGEND = (
     "compared. Where a source does not state a setting, the checkpoint's published default is "
     "taken. The interval is 95 %, from the standard error over documents. A task marked ≈ is the "
     "nearest one here or in lm-eval 0.4.13 to what another harness ran: prompts and answer "
-    "extraction differ, so that a difference in score is no evidence against either. Behind each "
+    "extraction differ, so that a difference in score is no evidence against either. Some of "
+    "lm-eval's own tasks want `pip install lm-eval[math,ifeval]`, and those that run code "
+    "HF_ALLOW_CODE_EVAL=1. Behind each "
     "source stands how it was read: in the authors' repository, on their page or model card, or "
     "quoted by a third party."
 )

@@ -37,6 +37,10 @@ def significant(value: float, *, figures: int = 3) -> str:
     return f"{round(value, digits):.{max(digits, 0)}f}"
 
 
+COUNTED = ("steps", "samples")
+"""Dials whose values are whole numbers."""
+
+
 def count(value: float) -> str:
     """A mean count: whole where it is whole, else one decimal."""
     if math.isnan(value):
@@ -73,15 +77,26 @@ def ratio(value: float) -> str:
 
 def dial(configuration: Configuration) -> str:
     """The dial's value with its name, for example "8 steps"."""
+    value, name = dial_value(configuration), configuration.dial.replace("_", " ")
+    if value == UNKNOWN_TEXT:
+        return UNKNOWN_TEXT
+    if configuration.dial not in COUNTED:
+        return f"{name} {value}"
+    return f"{value} {name.removesuffix('s') if value == '1' else name}"
+
+
+def dial_value(configuration: Configuration) -> str:
+    """The dial's value alone: a count of steps or samples, else a number such as 0.95."""
     if not configuration.dial or math.isnan(configuration.dial_value):
         return UNKNOWN_TEXT
-    value = count(configuration.dial_value)
-    return f"{value} {configuration.dial.removesuffix('s') if value == '1' else configuration.dial}"
+    if configuration.dial in COUNTED:
+        return count(configuration.dial_value)
+    return f"{configuration.dial_value:g}"
 
 
 def dial_name(analysis: TaskAnalysis) -> str:
-    """What the suite's dial turns, "steps" or "samples"."""
-    names = sorted({x.dial for x in analysis.table.configurations if x.dial})
+    """What the suite's dial turns, for example "steps" or "samples"."""
+    names = sorted({x.dial.replace("_", " ") for x in analysis.table.configurations if x.dial})
     return " / ".join(names) or "setting"
 
 

@@ -18,13 +18,17 @@ def verdict(analysis: TaskAnalysis) -> str:
 
 
 def _told_the_length(analysis: TaskAnalysis) -> list[str]:
-    told = {row.configuration.kind for row in analysis.rows if "oracle length" in row.costs.request}
-    if "diffusion" not in told:
+    diffusion = [row for row in analysis.rows if row.configuration.kind == "diffusion"]
+    told = {r.configuration.model for r in diffusion if "oracle length" in r.costs.request}
+    if not told:
         return []
-    return [
-        "The diffusion model is told the length of the reference answer; an autoregressive model "
-        "is not."
-    ]
+    if told == {row.configuration.model for row in diffusion}:
+        return [
+            "The diffusion model is told the length of the reference answer; an autoregressive "
+            "model is not."
+        ]
+    names = " and ".join(sorted(told))
+    return [f"Told the length of the reference answer: {names}; no other model is."]
 
 
 def refusal(analysis: TaskAnalysis) -> str:

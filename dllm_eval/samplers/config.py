@@ -123,7 +123,7 @@ class SamplerConfig:
                 raise unknown("sampler setting", name, known)
         config = cls(**{**_published(family, settings), **settings})
         if family is not None:
-            check_read(settings, config, family)
+            check_read(_own(settings, family), config, family)
         return config
 
     def within(self, gen_length: int) -> Self:
@@ -224,6 +224,18 @@ LLADA_SETTINGS = (
     "cache",
 )
 """What LLaDA's published rule leaves open."""
+
+
+def _own(settings: Mapping[str, Any], family: Family) -> list[str]:
+    """The settings that say something else than the family's published ones would."""
+    found = []
+    for name, value in settings.items():
+        others = {other: settings[other] for other in settings if other != name}
+        published = _published(family, others)
+        if name not in published or published[name] != value:
+            found.append(name)
+    return found
+
 
 GIVES_WAY: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "transition": (

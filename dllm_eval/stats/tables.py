@@ -190,7 +190,7 @@ def _series_labels(part: pd.DataFrame) -> dict[str, str]:
 
 def _is_dial(key: str, dial: str) -> bool:
     """Whether a setting is the dial itself: "steps", or "mc_samples" for the dial "samples"."""
-    return bool(dial) and (key == dial or key.endswith(f"_{dial}"))
+    return bool(dial) and key == {"samples": "mc_samples"}.get(dial, dial)
 
 
 def _setting_text(key: str, value: str) -> str:

@@ -87,7 +87,8 @@ def run_sweep(sweep: Sweep, out: Path, *, workers: int, watch: Watch) -> dict[st
 
 def work(cell: Cell) -> float:
     """Roughly what a cell costs, for the time left: documents times forward passes."""
-    passes = cell.dial_value or cell.arguments.get("steps") or cell.arguments.get("gen_length")
+    counted = cell.dial_value if cell.dial in ("steps", "samples") else None
+    passes = counted or cell.arguments.get("steps") or cell.arguments.get("gen_length")
     per_document = float(passes) if isinstance(passes, int | float) else 32.0
     documents = float(cell.limit or 164)
     if cell.timing is None:

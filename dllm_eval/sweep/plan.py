@@ -20,7 +20,7 @@ PROTOCOL_VERSION = 1
 """Part of every cell's id; goes up when the way a cell is run changes its records."""
 
 Purpose = Literal["quality", "latency"]
-Dial = Literal["steps", "samples", ""]
+Dial = Literal["steps", "samples", "threshold", "entropy_threshold", "entropy_bound", ""]
 Accepts = Callable[[str], frozenset[str]]
 """lm-eval model name -> the argument names its class takes."""
 
@@ -28,7 +28,14 @@ RUN_ARGUMENTS = frozenset({"batch_size", "seed", "records", "warmup", "timing_re
 """What the sweep itself sets; a spec says these elsewhere."""
 IDENTITY_ARGUMENTS = frozenset({"pretrained", "family", "revision", "dtype", "device"})
 """Which model it is, as opposed to how it decodes."""
-_DIALS: dict[str, Dial] = {"steps": "steps", "mc_samples": "samples"}
+_DIALS: dict[str, Dial] = {
+    "steps": "steps",
+    "mc_samples": "samples",
+    "threshold": "threshold",
+    "entropy_threshold": "entropy_threshold",
+    "entropy_bound": "entropy_bound",
+}
+"""Sweep axis -> the dial it turns between quality and latency; the first that is swept counts."""
 _TIMING_ARGUMENTS = frozenset({"warmup", "timing_repeats"})
 
 

@@ -108,7 +108,7 @@ def test_any_answer_length_will_do(family: str, length: int, models: Any) -> Non
     [
         ("wedlm", {"threshold": 0.5, "entropy_threshold": 0.4}, "entropy_threshold chooses"),
         ("sdar", {"final_temperature": 0.5}, "the noise of sdar is masks"),
-        ("sdar", {"threshold": None, "strict_threshold": True}, "threshold is unset"),
+        ("nbdiff", {"at_least": "quota"}, "threshold is unset"),
         ("sdar", {"max_edit_steps": 3}, "edit_threshold is unset"),
         ("sdar", {"top_k": 3}, "at temperature 0"),
         ("sdar", {"first_token": "autoregressive"}, "at the position itself"),

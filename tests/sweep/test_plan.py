@@ -51,6 +51,16 @@ def test_axes_multiply_in_the_order_written_and_for_diffusion_only() -> None:
     assert quality[0].settings == {"gen_length": 8, "steps": 1, "block_length": 4}
 
 
+@pytest.mark.parametrize("dial", ["threshold", "entropy_threshold", "entropy_bound"])
+def test_a_swept_threshold_is_the_dial_of_its_suite(dial: str) -> None:
+    suite = {"task": "t", "metric": "m", "sweep": {dial: [0.5, 0.95]}}
+    takes = TAKES | {"dllm": TAKES["dllm"] | {dial}}
+    cells = plan(Sweep.model_validate(SPEC | {"suites": [suite]}), lambda name: takes[name])
+    turned = [(c.dial, c.dial_value) for c in cells if c.name == "D" and c.purpose == "quality"]
+    assert turned == [(dial, 0.5), (dial, 0.95)]
+    assert f"{dial}=0.95" in {cell.label.split()[2] for cell in cells if cell.dial}
+
+
 def test_quality_comes_first_and_every_round_of_latency_has_another_order() -> None:
     cells = cells_of(seeds=[0, 1])
     assert [c.purpose for c in cells] == ["quality"] * 10 + ["latency"] * 30
