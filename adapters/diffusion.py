@@ -87,7 +87,7 @@ class DiffusionLM(EvaluationLM):
         if parts is not None and self.family.looks_ahead:
             return self._infilling_job(parts, identity)
         length = self.config.gen_length
-        ids, suffix = self._framed(self.tok_encode(request.args[0]), ())
+        ids, suffix = self._framed(self._context(request.args[0]), ())
         prefix = self._truncated(ids, self._room(length) - len(suffix))
         return GenerationJob(
             identity=identity,
@@ -119,6 +119,11 @@ class DiffusionLM(EvaluationLM):
             infill_length="model" if self._chooses_length else self.infill_length,
             held_back=held_back,
         )
+
+    def _context(self, text: str) -> list[int]:
+        """A text's ids; a model that predicts from the left neighbour is always given one."""
+        ids = self.tok_encode(text)
+        return [self.prefix_token_id] if not ids and self.family.logits_shift else ids
 
     @property
     def _chooses_length(self) -> bool:

@@ -273,6 +273,11 @@ def _check_prompt(prompt: Prompt, family: Family, vocab_size: int, canvas: int) 
             f"prompt of {given} tokens and canvas of {canvas} make {given + canvas}, "
             f"over the model's context of {family.context_length}; shorten gen_length"
         )
+    if not prompt.prefix and family.looks_back and family.logits_shift:
+        raise UsageError(
+            f"family {family.name!r} predicts a token from its left neighbour and cannot begin "
+            "with an empty prompt; pass at least one token"
+        )
     if prompt.suffix and not family.looks_ahead:
         raise UsageError(
             f"family {family.name!r} looks back only and cannot see a suffix; pass the prefix alone"

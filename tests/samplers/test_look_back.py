@@ -124,6 +124,12 @@ def test_a_setting_that_would_change_nothing_is_refused(
     assert "leave it unset" in str(caught.value)
 
 
+@pytest.mark.parametrize("family", ["fast_dllm_v2", "nbdiff"])
+def test_an_empty_prompt_has_no_neighbour_to_read(family: str, models: Any) -> None:
+    with pytest.raises(UsageError, match="cannot begin with an empty prompt"):
+        decode(models[family], [Prompt(prefix=())])
+
+
 def test_guidance_masks_the_prompt_and_changes_the_answer(models: Any) -> None:
     plain, guided = (decode(models["sdar"], PROMPTS[:1], cfg_scale=scale) for scale in (0.0, 2.0))
     assert plain[0].tokens != guided[0].tokens
