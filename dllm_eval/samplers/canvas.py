@@ -184,9 +184,12 @@ class Canvas:
     def count_step(self, spent: LastPass) -> None:
         """Charges a step to the working rows, and what it keeps to those that wait for it."""
         self.steps_done += self.active
-        self.nfe += self.active * spent.passes
-        whole = self._width(spent.start, spent.stop)
-        self.positions += self.active * whole * spent.passes
+        price = self._width(spent.start, spent.stop) * spent.passes
+        self.nfe.add_(self.active, alpha=spent.passes)
+        if isinstance(price, int):
+            self.positions.add_(self.active, alpha=price)
+        else:
+            self.positions += self.active * price
         if self.waiting is not self.active:
             kept = self._width(spent.start, spent.kept)
             self.positions += (self.waiting & ~self.active) * kept * spent.passes

@@ -17,9 +17,11 @@ def eligible_positions(canvas: Canvas, config: SamplerConfig, rows: slice, block
     arXiv 2509.26328).
     """
     eligible = canvas.masked(rows)
-    eligible[:, block.stop - rows.start :] = False
-    places = torch.arange(rows.start - block.start, rows.stop - block.start, device=eligible.device)
+    if block.stop < rows.stop:
+        eligible[:, block.stop - rows.start :] = False
     if config.sub_block_length is not None:
+        first_place, behind = rows.start - block.start, rows.stop - block.start
+        places = torch.arange(first_place, behind, device=eligible.device)
         sub_blocks = places // config.sub_block_length
         far = torch.iinfo(sub_blocks.dtype).max
         first = torch.where(eligible, sub_blocks, far).amin(dim=1, keepdim=True)

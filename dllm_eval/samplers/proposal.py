@@ -72,9 +72,9 @@ def propose(logits: Tensor, config: SamplerConfig, family: Family, noise: Noise)
     """
     logits = logits.float()
     if family.mask_id >= 0:
-        logits[..., family.mask_id] = -torch.inf
+        logits[..., family.mask_id].fill_(-torch.inf)
     if config.eos_policy == "forbid":
-        logits[..., family.eos_id] = -torch.inf
+        logits[..., family.eos_id].fill_(-torch.inf)
     drawn_from = filtered(logits, config)
     if config.temperature > 0:
         tokens = (drawn_from + noise.gumbel(drawn_from)).argmax(dim=-1)
@@ -89,8 +89,10 @@ def propose(logits: Tensor, config: SamplerConfig, family: Family, noise: Noise)
             logits[..., end_id] = -torch.inf
             best = torch.where(tokens == end_id, -torch.inf, best)
     normaliser = logits.logsumexp(dim=-1)
-    # Where only end-of-text is possible, "last" leaves -inf minus -inf.
-    confidence = torch.where(best == -torch.inf, 0.0, (best - normaliser).exp())
+    confidence = (best - normaliser).exp()
+    if config.eos_policy == "last":
+        # Where only end-of-text is possible, -inf minus -inf is left.
+        confidence = torch.where(best == -torch.inf, 0.0, confidence)
     prediction = Prediction(logits=logits, normaliser=normaliser, confidence=confidence)
     score = POSITION_RULES[config.sampler](prediction, noise)
     if config.eos_policy == "last":

@@ -104,7 +104,8 @@ class RevealRule:
         counts = self.counts if self.config.schedule != "bernoulli" else [0] * len(self.counts)
         needed = [_steps_needed(counts, masked) for masked in self.canvas.open_counts(block)]
         for index in range(max(needed)):
-            self._work_on([index < steps for steps in needed])
+            if index == 0 or index in needed:
+                self._work_on([index < steps for steps in needed])
             yield Step(index=index)
 
     def _until_done(self, block: slice) -> Iterator[Step]:
