@@ -64,6 +64,8 @@ def _run_leased(cell: Cell, folder: ResultsFolder, run: Any) -> None:  # noqa: A
         return
     try:
         run(cell, files)
+    except UsageError as error:
+        raise UsageError(f"{cell.label}: {error}") from error
     finally:
         release(files.lease)
 

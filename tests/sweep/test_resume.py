@@ -114,7 +114,8 @@ def test_a_dead_worker_and_bad_arguments_are_one_line_and_finished_cells_stay(
     spec_file(fake_sweep(steps=(1, 99)))
     assert run_command(command) == 2
     error = [x for x in capsys.readouterr().err.splitlines() if x.startswith("dllm-eval: ")]
-    assert error == ["dllm-eval: steps is 99; accepted: up to 90"]
+    cell = "Fake, fake_echo steps=99 (quality)"
+    assert error == [f"dllm-eval: {cell}: steps is 99; accepted: up to 90"]
 
     spec_file(fake_sweep(steps=(1, 3)))
     assert run_command(command) == 0
