@@ -204,7 +204,6 @@ def test_an_edit_threshold_out_of_range_is_refused() -> None:
 
 @pytest.mark.parametrize("edit_threshold", [0.9, 0.2, 0.1])
 def test_a_block_is_refined_as_diffusers_refines_it(edit_threshold: float, folder: Path) -> None:
-    pytest.importorskip("diffusers", reason="the third party is not installed")
     scheduler = import_module("diffusers").BlockRefinementScheduler(block_length=BLOCK)
     scheduler.set_timesteps(BLOCK, block_length=BLOCK)
     model = blocks_of(folder)
