@@ -3,7 +3,6 @@
 It knows torch's Tensor and nothing else: no model, no file, no clock, no lm-eval.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -113,13 +112,3 @@ class Likelihood:
     """Monte-Carlo samples drawn; 0 where exact."""
     is_greedy: bool | None = None
     """Whether greedy decoding gives the target; None where it was not computed."""
-
-
-class Likelihoods(Protocol):
-    """Scores many (context, target) pairs of token ids at once."""
-
-    def __call__(
-        self, denoiser: Denoiser, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]
-    ) -> list[Likelihood]:
-        """One Likelihood per pair, in order."""
-        ...

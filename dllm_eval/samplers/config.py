@@ -273,5 +273,6 @@ def _published(family: Family | None, given: Mapping[str, Any]) -> dict[str, Any
     if block is None or block > length or overhangs:
         settings.pop("block_length", None)
         block = length
-    settings.setdefault("steps", length if per_block is None else per_block * (length // block))
+    if length > 0 and block > 0:  # else the checks name what is wrong with it
+        settings.setdefault("steps", length if per_block is None else per_block * (length // block))
     return settings

@@ -38,13 +38,6 @@ class Noise:
         uniform = self.uniform(like).clamp_(min=torch.finfo(like.dtype).tiny)
         return -torch.log(-torch.log(uniform))
 
-    def normal(self, like: Tensor) -> Tensor:
-        """Standard normal noise of the shape and dtype of `like`."""
-        noise = torch.zeros_like(like)
-        for row, generator in self._drawing(noise):
-            row.normal_(generator=generator)
-        return noise
-
     def _drawing(self, noise: Tensor) -> Iterator[tuple[Tensor, torch.Generator]]:
         spans = self.spans or [slice(None)] * len(self.generators)
         rows = zip(noise, self.generators, self.running, spans, strict=True)

@@ -6,6 +6,7 @@ business of the family's own tests; here it is whether the capability is there.
 """
 
 import json
+import shutil
 from functools import cache
 from importlib import import_module
 from math import isfinite
@@ -16,6 +17,7 @@ import pytest
 
 from dllm_eval.catalogue.capabilities import CAPABILITIES
 from dllm_eval.errors import UsageError
+from dllm_eval.loading import load_model
 from dllm_eval.registry import FAMILIES
 
 WRITERS = {
@@ -86,13 +88,22 @@ def test_the_table_lists_every_family_that_loads() -> None:
 
 
 @pytest.mark.parametrize(("family", "writer"), CHECKPOINTS)
-def test_no_checkpoint_brings_code_that_would_have_to_run(
-    family: str, writer: str, written: Any
+def test_code_that_a_checkpoint_brings_along_is_not_run(
+    family: str, writer: str, written: Any, tmp_path: Path
 ) -> None:
+    """Every class that config.json could name is a trap which leaves a file behind."""
     del family
-    config = json.loads((written(writer) / "config.json").read_text())
-    for name in config.get("auto_map", {}).values():
-        assert not list(written(writer).glob(str(name).split(".", maxsplit=1)[0] + ".py"))
+    folder, trace = tmp_path / "trapped", tmp_path / "it ran"
+    shutil.copytree(written(writer), folder)
+    config = json.loads((folder / "config.json").read_text())
+    classes = ("AutoConfig", "AutoModel", "AutoModelForCausalLM", "AutoTokenizer")
+    config["auto_map"] = dict.fromkeys(classes, "trap.Trap")
+    (folder / "config.json").write_text(json.dumps(config))
+    trap = f"open({str(trace)!r}, 'w').close()\nclass Trap:\n    pass\n"
+    (folder / "trap.py").write_text(trap)
+    (folder / "__init__.py").write_text(trap)
+    load_model(str(folder), family=NAMED.get(writer, "auto"), device="cpu")
+    assert not trace.exists()
 
 
 @pytest.mark.parametrize(("family", "writer"), CHECKPOINTS)

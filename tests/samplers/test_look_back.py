@@ -1,5 +1,6 @@
 """What the exact cache may never change, on tiny checkpoints of the families that look back."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -122,6 +123,15 @@ def test_a_setting_that_would_change_nothing_is_refused(
     with pytest.raises(UsageError, match=said) as caught:
         decode(models[family], PROMPTS[:1], **settings)
     assert "leave it unset" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["gen_length", "block_length"])
+@pytest.mark.parametrize("per_block", [{}, {"steps_per_block": 4}])
+def test_no_length_of_zero(name: str, per_block: dict[str, int], models: Any) -> None:
+    facts = models["sdar"].family
+    family = replace(facts, decoding={**facts.decoding, **per_block})
+    with pytest.raises(UsageError, match=f"{name} must be a whole number of at least 1, not 0"):
+        SamplerConfig.from_mapping({name: 0}, family)
 
 
 @pytest.mark.parametrize("family", ["fast_dllm_v2", "nbdiff"])
