@@ -2,8 +2,9 @@
 
 First table: argmax, its probability and the entropy of rows of logits, by plain torch (argmax,
 logsumexp, the sum of p log p) and by `row_statistics`. Second table: a step of the same decoding
-with logits at all of the block's rows, and with the head run late, at masked rows in chunks; the
-most memory that either holds beyond the weights; `late_head.LARGE_VOCABULARY` is read off from it.
+with logits at all of the block's rows, and with the head run late, at masked rows (on a CPU in
+tiles of the vocabulary, else in chunks of rows); the most memory that either holds beyond the
+weights; `late_head.LARGE_VOCABULARY` is read off from it.
 
     python benchmarks/vocabulary.py
     python benchmarks/vocabulary.py --device cuda --rows 32 256 1024

@@ -2,10 +2,11 @@
 
 With a large vocabulary the logits are most of a step's memory, and the head much of its work; most
 samplers want one token and a few numbers per masked position. So the body runs first, the masked
-positions' states are gathered, and each chunk of their logits is reduced and dropped. The host
-knows how many there are without asking the device. A drawn token takes numbers for its own position
-alone, so above temperature 0 the draws are others than with all logits. Knows states, heads and
-proposals; nothing of blocks and steps. `loop.py` asks whether it applies, `reveal.py` calls it.
+positions' states are gathered, and each chunk of their logits is reduced and dropped: on a CPU at
+temperature 0 a tile of the vocabulary (`head_tiles.py`), else some rows. The host knows how many
+there are without asking the device. A drawn token takes numbers for its own position alone, so
+above temperature 0 the draws are others than with all logits. Knows states, heads and proposals;
+nothing of blocks and steps. `loop.py` asks whether it applies, `reveal.py` calls it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ from dllm_eval.api import Denoiser
 from dllm_eval.attention import KeyValues
 from dllm_eval.families import Family
 from dllm_eval.samplers.config import SamplerConfig
+from dllm_eval.samplers.head_tiles import TiledHead
 from dllm_eval.samplers.noise import Noise
 from dllm_eval.samplers.parts.part import Statistic
 from dllm_eval.samplers.proposal import (
@@ -31,6 +33,7 @@ from dllm_eval.samplers.proposal import (
     statistics_read,
     unusable,
 )
+from dllm_eval.samplers.row_statistics import RowStatistics
 
 LARGE_VOCABULARY = 8192
 """Below this, gathering costs more than it saves (`benchmarks/vocabulary.py`)."""
@@ -70,6 +73,8 @@ class States:
     head: nn.Module
     scale: float = 0.0
     """Of guidance; see `reader.Reader.read`."""
+    tiled: TiledHead | None = None
+    """The same head, where its logits can be reduced a tile at a time."""
 
     @property
     def copies(self) -> int:
@@ -82,8 +87,15 @@ class States:
         Args:
             places: (places,) int64, each request * rows + row.
         """
+        return self.guided(self.head(self.at(places)))
+
+    def at(self, places: Tensor) -> Tensor:
+        """(copies, places, width)."""
         flat = self.hidden.reshape(self.copies, -1, self.hidden.shape[2])
-        logits: Tensor = self.head(flat.index_select(1, places))  # (copies, places, vocab)
+        return flat.index_select(1, places)
+
+    def guided(self, logits: Tensor) -> Tensor:
+        """(copies, places, columns) -> (places, columns)."""
         if self.copies == 1:
             return logits[0]
         conditional, unconditional = logits[0], logits[1]
@@ -123,6 +135,16 @@ def applies(denoiser: Denoiser, config: SamplerConfig) -> bool:
     )
 
 
+def tiled_head(head: nn.Module, config: SamplerConfig) -> TiledHead | None:
+    """The head for one decoding, in tiles, where that is possible and faster.
+
+    On a CPU, for the most likely tokens: a drawn one needs numbers for all ids of a row in order.
+    """
+    if not is_greedy(config) or type(head) is not nn.Linear or head.weight.device.type != "cpu":
+        return None
+    return TiledHead(head)
+
+
 def propose_masked(
     states: States,
     masked: Tensor,
@@ -144,9 +166,12 @@ def propose_masked(
         noise: Each request's random numbers.
     """
     places = _masked_first(masked, counts)
+    wanted = statistics_read(config)
+    if states.tiled is not None:
+        row = _reduce_tiles(states, states.tiled, places, config, family)
+        return _spread([_kept_of(row, wanted)], places, masked)
     owners = [request for request, count in enumerate(counts) for _ in range(count)]
     size = _chunk_rows(states, config)
-    wanted = statistics_read(config)
     found = []
     for at in range(0, len(owners), size):
         own = noise.of(owners[at : at + size])
@@ -196,7 +221,29 @@ def _reduce(
             kept={name: _told(whole.prediction, name)[:, 0] for name in wanted},
         )
     forbid(logits, config, family)
-    row = statistics_of(logits, wanted)
+    return _kept_of(statistics_of(logits, wanted), wanted)
+
+
+def _reduce_tiles(
+    states: States, tiled: TiledHead, places: Tensor, config: SamplerConfig, family: Family
+) -> RowStatistics:
+    """The same without the logits ever existing together."""
+    wanted = statistics_read(config)
+
+    def finish(logits: Tensor, first: int) -> Tensor:
+        logits = states.guided(logits)
+        forbid(logits, config, family, first=first)
+        return logits
+
+    return tiled.reduce(
+        states.at(places),
+        finish=finish,
+        entropy="entropy" in wanted,
+        runner_up="second" in wanted,
+    )
+
+
+def _kept_of(row: RowStatistics, wanted: set[Statistic]) -> _Reduced:
     confidence = (row.best - row.normaliser).exp()
     kept: dict[Statistic, Tensor] = {"best": confidence} if "best" in wanted else {}
     if row.entropy is not None:

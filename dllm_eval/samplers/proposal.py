@@ -141,12 +141,19 @@ def is_greedy(config: "SamplerConfig") -> bool:
     return config.temperature == 0 and own and config.eos_policy != "last"
 
 
-def forbid(logits: Tensor, config: "SamplerConfig", family: Family) -> None:
-    """Puts what is never proposed at -inf, in place: (..., vocab)."""
-    if family.mask_id >= 0:
-        logits[..., family.mask_id].fill_(-torch.inf)
-    if config.eos_policy == "forbid":
-        logits[..., family.eos_id].fill_(-torch.inf)
+def forbid(logits: Tensor, config: "SamplerConfig", family: Family, *, first: int = 0) -> None:
+    """Puts what is never proposed at -inf, in place.
+
+    Args:
+        logits: (..., columns) of the ids from `first` on.
+        config: The sampler's settings.
+        family: Which ids are special.
+        first: The first column's id.
+    """
+    never = (family.mask_id, family.eos_id) if config.eos_policy == "forbid" else (family.mask_id,)
+    for token in never:
+        if first <= token < first + logits.shape[-1]:
+            logits[..., token - first].fill_(-torch.inf)
 
 
 def filtered(logits: Tensor, config: "SamplerConfig") -> Tensor:

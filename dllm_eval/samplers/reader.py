@@ -12,8 +12,9 @@ from dllm_eval.families import Family
 from dllm_eval.samplers.caches import APPROXIMATE, ApproximateCache, check_cache
 from dllm_eval.samplers.canvas import Canvas
 from dllm_eval.samplers.config import SamplerConfig
+from dllm_eval.samplers.head_tiles import TiledHead
 from dllm_eval.samplers.last_pass import LastPass
-from dllm_eval.samplers.late_head import HasStates, States
+from dllm_eval.samplers.late_head import HasStates, States, tiled_head
 from dllm_eval.samplers.latent import LatentDenoiser, read_latents
 from dllm_eval.samplers.left_out import left_out_by, num_columns
 from dllm_eval.samplers.rules import Step
@@ -37,6 +38,7 @@ class Reader:
         self._stateful = denoiser if isinstance(denoiser, HasStates) else None
         self.canvas = canvas
         self.scale = config.cfg_scale
+        self.config = config
         self.cache: KeyValues | None = None
         self.approximate: ApproximateCache | None = None
         if config.cache == "auto" and _is_exact(denoiser.family, config.cfg_scale):
@@ -48,6 +50,7 @@ class Reader:
             canvas.cache = "approximate"
         self.left_out = left_out_by(denoiser, config)
         self.last_pass = LastPass()
+        self._tiled: TiledHead | None = None
 
     def read(self, rows: slice, step: Step, self_conditioning: Tensor | None) -> Tensor:
         """(batch, rows, vocab) logits, guided; with leave-one-out, twice as many rows.
@@ -88,7 +91,10 @@ class Reader:
         self.last_pass = self._plan(rows, step)
         tokens, valid = self._copies()
         hidden = self._stateful.states(tokens, valid=valid, rows=rows, cache=self.cache)
-        return States(hidden=hidden, head=self._stateful.head, scale=self.scale)
+        head = self._stateful.head
+        if self._tiled is None:
+            self._tiled = tiled_head(head, self.config)
+        return States(hidden=hidden, head=head, scale=self.scale, tiled=self._tiled)
 
     def _copies(self) -> tuple[Tensor, Tensor | None]:
         """Canvas and validity; under guidance with a copy whose prompts are masked behind them."""

@@ -7,6 +7,7 @@ calls it.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -15,8 +16,12 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
-TILE = 512
-"""Columns whose largest value is looked for at once; the best token is then sought in one tile."""
+TILE = {"wide": 512, "narrow": 128}
+"""Columns whose largest value is looked for at once; the best token is then sought in one tile.
+About the square root of all columns is fastest."""
+
+WIDE = 32768
+"""From this many columns on tiles are wide."""
 
 CACHED_ELEMENTS = 2**19
 """Logits per thread that are worked on at once on a CPU: 2 MiB, about a core's own cache."""
@@ -47,14 +52,16 @@ class RowStatistics:
 
 
 def row_statistics(
-    logits: Tensor, *, entropy: bool = False, runner_up: bool = False
+    logits: Tensor, *, entropy: bool = False, runner_up: bool = False, overwrite: bool = False
 ) -> RowStatistics:
     """Reduces every row to a few numbers.
 
     Args:
-        logits: (..., vocab), bfloat16, float16 or float32; forbidden ids at -inf; left alone.
+        logits: (..., vocab), bfloat16, float16 or float32; forbidden ids at -inf.
         entropy: Whether the entropy is wanted.
         runner_up: Whether the second best is wanted.
+        overwrite: Whether the logits are worked on where they lie, and mean nothing afterwards;
+            they should fit into a cache then. Else they are left alone.
     """
     if logits.shape[-1] <= SMALL_VOCABULARY and not logits.is_cuda:
         return _reduce_small(logits.float(), entropy=entropy, runner_up=runner_up)
@@ -62,6 +69,8 @@ def row_statistics(
     if rows.is_cuda and _has_triton():
         kernel = import_module("dllm_eval.samplers.row_statistics_triton")
         found: RowStatistics = kernel.reduce_rows(rows, entropy=entropy, runner_up=runner_up)
+    elif overwrite:
+        found = _reduce(rows.float(), entropy=entropy, runner_up=runner_up, scratch=True)
     else:
         found = _reduce_in_chunks(rows, entropy=entropy, runner_up=runner_up)
     shape = logits.shape[:-1]
@@ -104,15 +113,56 @@ def join(parts: list[RowStatistics]) -> RowStatistics:
     )
 
 
-def _reduce(rows: Tensor, *, entropy: bool, runner_up: bool) -> RowStatistics:
-    rows = rows.float()  # (rows, vocab)
-    if rows.shape[1] < TILE:
+def join_columns(parts: Sequence[RowStatistics], starts: Sequence[int]) -> RowStatistics:
+    """The statistics of rows whose columns were reduced a few at a time.
+
+    The entropy is as exact as the parts' normalisers are in float32.
+
+    Args:
+        parts: Of the same rows, (rows,) each, left to right.
+        starts: Each part's first id.
+    """
+    if len(parts) == 1 and starts[0] == 0:
+        return parts[0]
+    tops = torch.stack([part.best for part in parts])  # (parts, rows)
+    tokens = torch.stack([part.token + start for part, start in zip(parts, starts, strict=True)])
+    normalisers = torch.stack([part.normaliser for part in parts])
+    # A part whose every id is forbidden has no share, whatever it says.
+    normalisers = normalisers.masked_fill(tops == -torch.inf, -torch.inf)
+    normaliser = normalisers.logsumexp(dim=0)
+    entropies = [part.entropy for part in parts if part.entropy is not None]
+    spread = second = None
+    if entropies:
+        # p log p splits into that within a part and that of the parts' own shares.
+        log_share = normalisers - normaliser
+        share = log_share.exp()
+        within = share * (torch.stack(entropies) - log_share)
+        spread = torch.where(share == 0, 0.0, within).sum(dim=0)
+    runners_up = [part.runner_up for part in parts if part.runner_up is not None]
+    if runners_up:
+        second = torch.cat([tops, torch.stack(runners_up)]).topk(2, dim=0).values[1]
+    best, at = tops.max(dim=0, keepdim=True)
+    return RowStatistics(
+        best=best[0],
+        token=tokens.gather(0, at)[0],
+        normaliser=normaliser,
+        entropy=spread,
+        runner_up=second,
+    )
+
+
+def _reduce(
+    rows: Tensor, *, entropy: bool, runner_up: bool, scratch: bool = False
+) -> RowStatistics:
+    """Of (rows, vocab) logits, which are overwritten where they are `scratch`."""
+    rows = rows.float()
+    if rows.shape[1] < TILE["narrow"]:
         return _reduce_small(rows, entropy=entropy, runner_up=runner_up)
     best, token, second = _largest(rows, runner_up=runner_up)
     # Where every id is forbidden, -inf minus -inf is left.
     top = torch.where(best == -torch.inf, 0.0, best)[:, None]
     # Powers of two cost a CPU a third of powers of e.
-    bits = (rows - top).mul_(LOG2_E)
+    bits = (rows.sub_(top) if scratch else rows - top).mul_(LOG2_E)
     if entropy:
         bits.clamp_(min=NO_MASS)
         share = bits.exp2()
@@ -153,14 +203,15 @@ def _largest(rows: Tensor, *, runner_up: bool) -> tuple[Tensor, Tensor, Tensor |
     done among the tiles and within the best one alone.
     """
     vocab = rows.shape[1]
-    whole = vocab // TILE * TILE
-    tops = torch.unflatten(rows[:, :whole], 1, (-1, TILE)).amax(dim=2)
+    width = TILE["wide" if vocab >= WIDE else "narrow"]
+    whole = vocab // width * width
+    tops = torch.unflatten(rows[:, :whole], 1, (-1, width)).amax(dim=2)
     if whole < vocab:
         tops = torch.cat([tops, rows[:, whole:].amax(dim=1, keepdim=True)], dim=1)
     tile = tops.argmax(dim=1, keepdim=True)
     # A short last tile is read from further left, so that all are equally wide.
-    first = (tile * TILE).clamp_(max=vocab - TILE)
-    within = rows.gather(1, first + torch.arange(TILE, device=rows.device))
+    first = (tile * width).clamp_(max=vocab - width)
+    within = rows.gather(1, first + torch.arange(width, device=rows.device))
     best, place = within.max(dim=1)
     second = None
     if runner_up:

@@ -2,7 +2,8 @@
 
 The slow loop takes one request at a time, asks for all logits of its sequence, and goes through
 positions one by one; what it knows of a draw is that each masked position takes the request's next
-numbers, one per id. Chunks are a few rows here, so that every answer is put together from several.
+numbers, one per id. Chunks are a few rows here, and tiles a few ids, so that every answer is put
+together from several.
 """
 
 import math
@@ -18,7 +19,7 @@ from dllm_eval.api import Prompt
 from dllm_eval.denoiser import ModelDenoiser
 from dllm_eval.errors import UsageError
 from dllm_eval.families import Family
-from dllm_eval.samplers import SamplerConfig, generate_batch, late_head
+from dllm_eval.samplers import SamplerConfig, generate_batch, head_tiles, late_head
 from dllm_eval.samplers.canvas import Canvas
 from dllm_eval.samplers.catalogue import CATALOGUE, Preset
 from dllm_eval.samplers.loop import denoise
@@ -79,6 +80,8 @@ def _always(monkeypatch: pytest.MonkeyPatch) -> None:
     """At every vocabulary, and few rows at once; what was computed has to have been asked for."""
     monkeypatch.setattr(late_head, "LARGE_VOCABULARY", 1)
     monkeypatch.setattr(late_head, "CHUNK_ELEMENTS", {"cpu": 16 * 29, "cuda": 16 * 29})
+    monkeypatch.setattr(head_tiles, "TILE_COLUMNS", 12)
+    monkeypatch.setattr(head_tiles, "TILE_ROWS", 7)
 
 
 def slow_answer(model: ModelDenoiser, prompt: Prompt, config: SamplerConfig) -> list[int]:
@@ -243,6 +246,43 @@ def test_every_sampler_that_needs_no_whole_distributions_says_so_rightly(
     assert found == generate_batch(model, PROMPTS, config)
 
 
+class OtherHead(nn.Linear):
+    """No plain matrix as far as anyone knows, so its columns cannot be taken apart."""
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"sampler": "entropy", "steps": 5},
+        {"sampler": "margin", "steps": 8, "block_length": 4},
+        {"steps": 8, "cfg_scale": 1.5, "eos_policy": "forbid"},
+        {"threshold": 0.3},
+    ],
+    ids=str,
+)
+def test_rows_in_chunks_give_what_tiles_of_the_vocabulary_give(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = SamplerConfig.from_mapping({"gen_length": 16, **settings})
+    model = model_of()
+    tiled = generate_batch(model, PROMPTS, config)
+    other = OtherHead(WIDTH, 29)
+    other.load_state_dict(model.head.state_dict())
+    other.requires_grad_(requires_grad=False)
+    monkeypatch.setattr(head_tiles.TiledHead, "reduce", None)
+    in_rows = ModelDenoiser(body=model.body, head=other, family=model.family)
+    assert generate_batch(in_rows, PROMPTS, config) == tiled
+
+
+@pytest.mark.parametrize("size", [1, 4, 28, 29, 30])
+def test_the_size_of_a_tile_changes_no_answer(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = model_of()
+    config = SamplerConfig(gen_length=16, steps=8, sampler="entropy", eos_policy="forbid")
+    found = generate_batch(model, PROMPTS, config)
+    monkeypatch.setattr(head_tiles, "TILE_COLUMNS", size)
+    assert generate_batch(model, PROMPTS, config) == found
+
+
 @pytest.mark.parametrize("cache", ["none", "prefix", "dual", "delayed", "auto"])
 def test_caches_are_the_same_underneath(cache: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model = small_model("block_causal", block_length=4) if cache == "auto" else small_model("full")
@@ -314,6 +354,8 @@ def test_no_tensor_grows_with_canvas_times_vocabulary(
     vocab, rows = 3000, 8
     elements = rows * vocab
     monkeypatch.setattr(late_head, "CHUNK_ELEMENTS", {"cpu": elements, "cuda": elements})
+    monkeypatch.setattr(head_tiles, "TILE_ROWS", elements // 700)
+    monkeypatch.setattr(head_tiles, "TILE_COLUMNS", 700)
     model = model_of(vocab)
     largest = []
     for length in (32, 64):

@@ -16,7 +16,12 @@ import torch
 from torch import Tensor
 
 from dllm_eval.samplers import row_statistics as module
-from dllm_eval.samplers.row_statistics import RowStatistics, join, row_statistics
+from dllm_eval.samplers.row_statistics import (
+    RowStatistics,
+    join,
+    join_columns,
+    row_statistics,
+)
 
 VOCABULARIES = (1, 2, 7, 300, 511, 512, 513, 2048, 2049, 4096, 5003, 8192, 12345)
 
@@ -94,6 +99,33 @@ def test_many_rows_are_worked_on_in_chunks_with_the_same_results(
     agree(row_statistics(logits, entropy=True, runner_up=True), logits)
     halves = [row_statistics(half) for half in torch.split(logits, 20)]
     assert torch.equal(join(halves).token, row_statistics(logits).token)
+
+
+@pytest.mark.parametrize("size", [1, 300, 5003, 9000])
+@pytest.mark.parametrize("vocab", [7, 12345])
+def test_columns_in_parts_have_the_same_statistics(vocab: int, size: int) -> None:
+    logits = logits_of(vocab, torch.float32)
+    logits[1, 3] -= 1000  # shares of parts are as exact as the normalisers, which are rounded
+    if vocab // size > 100:
+        logits = logits[..., :60]
+    starts = range(0, logits.shape[-1], size)
+    parts = [
+        row_statistics(
+            logits[..., at : at + size].reshape(8, -1).clone(),
+            entropy=True,
+            runner_up=True,
+            overwrite=True,
+        )
+        for at in starts
+    ]
+    agree(join_columns(parts, starts), logits.reshape(8, -1))
+
+
+def test_overwritten_logits_give_the_same_numbers() -> None:
+    for vocab in VOCABULARIES:
+        logits = logits_of(vocab, torch.float32)
+        kept = logits.clone()
+        agree(row_statistics(logits, entropy=True, runner_up=True, overwrite=True), kept)
 
 
 def test_rows_that_do_not_lie_side_by_side() -> None:
