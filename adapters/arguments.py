@@ -50,6 +50,9 @@ class DiffusionArguments(Arguments):
     """The arguments of `dllm`, the sampler's apart."""
 
     family: str = "auto"
+    compile: Literal["none", "default", "reduce-overhead"] = "none"
+    """Whether forward passes run compiled, and as CUDA graphs, on canvases padded to a few shapes;
+    rounding differs from eager passes'."""
     likelihood: str = "auto"
     mc_samples: int = Field(default=128, ge=1)
     check_greedy: bool = False
@@ -61,7 +64,7 @@ class DiffusionArguments(Arguments):
     """"oracle" gives the canvas the reference answer's length, "fixed:N" always N tokens; a model
     that chooses its own length does so whatever is set here."""
 
-    @field_validator("target_end", mode="before")
+    @field_validator("target_end", "compile", mode="before")
     @classmethod
     def _none_is_a_name(cls, value: object) -> object:
         return "none" if value is None else value

@@ -77,6 +77,7 @@ class DiffusionLM(EvaluationLM):
             revision=arguments.revision,
             dtype=arguments.dtype,
             device=arguments.device,
+            compile=arguments.compile,
         )
         self.family = self.denoiser.family
         self.config = sampler_config(given, self.family)

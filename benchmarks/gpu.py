@@ -1,8 +1,9 @@
 """Everything that is worth measuring on a GPU, in one command, against the aims.
 
 An 8B LLaDA-shaped model in random bf16 weights, and the autoregressive model around the very same
-weights; the aims are stated for an NVIDIA H200. Both sides of every ratio run eagerly. Prints
-Markdown, writes `figures/length_llada-8b_cuda`, and ends with each aim, met or not.
+weights; the aims are stated for an NVIDIA H200. Both sides of every ratio run eagerly, but for one
+table, where both are CUDA graphs. Prints Markdown, writes `figures/length_llada-8b_cuda`, and ends
+with each aim, met or not.
 
     python benchmarks/gpu.py | tee gpu.md
     python benchmarks/gpu.py --shape tiny --device cpu --quick     # the same path in seconds
@@ -17,6 +18,7 @@ import _models
 import _table
 import batch
 import break_even
+import graphs
 import host_syncs
 import length
 import plain_loop
@@ -123,6 +125,30 @@ class Run:
         most = costs[plan.memory_canvas].step_mib
         says = f"peak memory at most weights + 1.5 GB, canvas {plan.memory_canvas}"
         self._aim(says, f"+ {most * 2**20 / 1e9:.2f} GB", most <= MEMORY_AIM_MIB)
+
+    def graphs(self) -> None:
+        """The same with both sides as CUDA graphs."""
+        plan = self.plan
+        _heading("As CUDA graphs (compile=reduce-overhead)")
+        if self.pair.device.type != "cuda":
+            print("Not run: CUDA graphs need a CUDA device.\n")
+            return
+        compiled = self.pair.diffusion.compiled("reduce-overhead")
+        rows = []
+        for canvas in plan.step_canvases:
+            cells, ratio = graphs.measure(
+                self.pair,
+                compiled,
+                canvas=canvas,
+                prompt=plan.prompt,
+                steps=plan.steps,
+                rounds=plan.rounds,
+                limit_s=plan.limit_s,
+            )
+            rows.append(cells)
+            says = f"a step at most {STEP_AIM} x bare forward, both as graphs, canvas {canvas}"
+            self._aim(says, ratio.text(), ratio.median <= STEP_AIM)
+        _table.print_table(graphs.HEADER, rows)
 
     def plain(self) -> None:
         """The published loop, plainly stated, over ours; two steps a block."""
@@ -235,7 +261,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     pair = _models.load_pair(options.shape, options.device)
     run = Run(pair, QUICK if options.quick else FULL, options.figures)
     _table.print_machine(pair, f"batch 1, prompt {run.plan.prompt}, eager")
-    for part in (run.step, run.plain, run.waits, run.break_even, run.batches, run.lengths):
+    parts = (run.step, run.graphs, run.plain, run.waits, run.break_even, run.batches, run.lengths)
+    for part in parts:
         part()
     spent = now_s() - began
     run.aims.append(

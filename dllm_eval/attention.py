@@ -44,6 +44,11 @@ class KeyValues:
         values[:, :, self.length : stop] = value
         return keys[:, :, :stop], values[:, :, :stop]
 
+    def held(self) -> list[tuple[Tensor, Tensor]]:
+        """The held keys and values by layer, (batch, heads, `length`, width) each."""
+        layers = (self._layers[layer] for layer in sorted(self._layers))
+        return [(keys[:, :, : self.length], values[:, :, : self.length]) for keys, values in layers]
+
     def _room(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """What holds a layer's keys and values, (batch, heads, capacity, width) each."""
         if layer not in self._layers:

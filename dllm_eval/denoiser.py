@@ -5,7 +5,8 @@ It knows nothing of samplers, steps or masks; samplers and estimators call `logi
 `adapters/` build it.
 """
 
-from typing import Any
+from copy import copy
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,8 @@ from dllm_eval.attention import (
     shadow_mask,
     stop_of,
 )
+from dllm_eval.compiled import Backend, CompiledBody, CompileMode
+from dllm_eval.errors import UsageError
 from dllm_eval.families import Family
 
 
@@ -45,6 +48,7 @@ class ModelDenoiser:
     ) -> None:
         self.body = body
         self.head = head
+        self._run: nn.Module | CompiledBody = body
         self.family = family
         self.tokenizer = tokenizer
         parameter = next(body.parameters())
@@ -64,6 +68,25 @@ class ModelDenoiser:
     def vocab_size(self) -> int:
         """Number of rows of the output head."""
         return self._vocab_size
+
+    def compiled(self, mode: CompileMode, *, backend: Backend = "inductor") -> Self:
+        """The same model and weights with its body compiled; see `compiled.CompiledBody`.
+
+        Args:
+            mode: "reduce-overhead" records CUDA graphs.
+            backend: Another compiler than torch's own.
+
+        Raises:
+            UsageError: CUDA graphs are asked for elsewhere.
+        """
+        if mode == "reduce-overhead" and self._device.type != "cuda":
+            raise UsageError(
+                f"compile is {mode!r}, which means CUDA graphs, and the device is "
+                f"{str(self._device)!r}; accepted here: none, default"
+            )
+        twin = copy(self)
+        twin._run = CompiledBody(self.body, mode, backend=backend)
+        return twin
 
     def logits(
         self,
@@ -132,7 +155,7 @@ class ModelDenoiser:
         own = torch.ones_like(token_ids, dtype=torch.bool) if valid is None else valid
         positions = positions_of(own)
         with torch.inference_mode():
-            hidden: Tensor = self.body(
+            hidden: Tensor = self._run(
                 torch.cat([token_ids, shadow], dim=1),
                 mask=shadow_mask(token_ids, valid=valid, rows=rows),
                 positions=torch.cat([positions, positions[:, rows]], dim=1),
@@ -158,7 +181,7 @@ class ModelDenoiser:
             positions = columns
         elif columns.start:
             positions = torch.arange(columns.start, columns.stop, device=token_ids.device)[None]
-        hidden: Tensor = self.body(
+        hidden: Tensor = self._run(
             at_columns(token_ids, columns),
             mask=mask,
             positions=positions,

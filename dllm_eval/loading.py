@@ -9,13 +9,15 @@ import os
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
 import torch
 
 from dllm_eval.api import Denoiser
 from dllm_eval.catalogue.cards import card_for
 from dllm_eval.checkpoint import read_config, stored_dtype, weight_files
+from dllm_eval.compiled import CompileMode
+from dllm_eval.denoiser import ModelDenoiser
 from dllm_eval.errors import UsageError, unknown
 from dllm_eval.families import Family
 from dllm_eval.registry import FAMILIES, MODEL_TYPES, SHARED_MODEL_TYPES, family_loader
@@ -58,6 +60,7 @@ def load_model(
     revision: str | None = None,
     dtype: str | None = None,
     device: str | None = None,
+    compile: str | None = None,
 ) -> LoadedModel:
     """Loads a diffusion model; the same arguments and files give the same object.
 
@@ -68,13 +71,16 @@ def load_model(
         revision: Of a hub id; None is the one that its card pins, else the newest.
         dtype: "float32", "bfloat16" or "float16"; None means as stored.
         device: None means the first CUDA device, or the CPU where there is none.
+        compile: "default" compiles the network's body for canvases padded to a few shapes,
+            "reduce-overhead" records CUDA graphs besides; None and "none" run it eagerly.
 
     Raises:
         UsageError: Anything about the checkpoint or an argument is wrong.
     """
     folder = resolve_checkpoint(pretrained, revision)
     placed = resolve_device(device)
-    return _load(folder, family or "auto", dtype or "auto", placed, pretrained, _stamps(folder))
+    which = (folder, family or "auto", dtype or "auto", placed, pretrained, _stamps(folder))
+    return _load(*which) if compile in (None, "none") else _load_compiled(*which, compile)
 
 
 @cache
@@ -87,6 +93,27 @@ def _load(
     model: LoadedModel = loader(folder, dtype=resolve_dtype(dtype, folder), device=device)
     _check_card(model.family, pretrained, folder)
     return model
+
+
+@cache
+def _load_compiled(
+    folder: Path,
+    family: str,
+    dtype: str,
+    device: torch.device,
+    pretrained: str,
+    stamps: Stamps,
+    mode: CompileMode,
+) -> LoadedModel:
+    if mode not in get_args(CompileMode):
+        raise unknown("compile", mode, ["none", *get_args(CompileMode)])
+    model = _load(folder, family, dtype, device, pretrained, stamps)
+    if not isinstance(model, ModelDenoiser):
+        raise UsageError(
+            f"compile is {mode!r}, and family {model.family.name!r} has no body of a kind that "
+            "can be compiled; pass compile=none"
+        )
+    return model.compiled(mode)
 
 
 def _detect_family(folder: Path, pretrained: str) -> str:

@@ -20,7 +20,8 @@ MAY_IMPORT = {
     "api": {"attention", "families"},
     "registry": {"errors"},
     "processes": {"errors"},
-    "denoiser": {"attention", "families"},
+    "compiled": {"attention", "errors"},
+    "denoiser": {"attention", "compiled", "errors", "families"},
     "samplers": CORE | {"token_frequencies"},
     "token_frequencies": {"errors"},
     "likelihood": CORE | {"registry"},
@@ -30,7 +31,8 @@ MAY_IMPORT = {
     "reference": set(),
     "catalogue": {"errors", "families", "registry"},
     "checkpoint": {"errors"},
-    "loading": {"errors", "families", "registry", "catalogue", "checkpoint", "api"},
+    "loading": {"errors", "families", "registry", "catalogue", "checkpoint", "api"}
+    | {"compiled", "denoiser"},
     "files": {"errors"},
     "request_log": {"errors", "records", "files", "measure"},
     "adapters": CORE

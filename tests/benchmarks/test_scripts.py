@@ -14,6 +14,7 @@ TINY = ["--shape", "tiny", "--rounds", "3"]
 
 RUNS: dict[str, tuple[list[str], int]] = {
     "step_time": ([*TINY, "--canvas", "8", "16", "--steps", "4"], 2),
+    "graphs": ([*TINY, "--canvas", "8", "32", "--steps", "4", "--backend", "eager"], 2),
     "host_syncs": ([*TINY, "--canvas", "8", "--steps", "4", "--sampler", "entropy", "klass"], 2),
     "batch": ([*TINY, "--canvas", "8", "--steps", "2", "--batch", "1", "3"], 2),
     "break_even": ([*TINY, "--canvas", "16", "--steps", "4", "--requests", "2"], 5),
