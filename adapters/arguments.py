@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from dllm_eval.errors import UsageError, unknown
 from dllm_eval.families import Family
-from dllm_eval.likelihood.config import TargetEnd
+from dllm_eval.likelihood.config import RaceBy, TargetEnd
 from dllm_eval.samplers import SamplerConfig
 from dllm_eval.samplers.catalogue import part_setting_names
 from dllm_eval.samplers.config import CHOICES
@@ -40,9 +40,14 @@ class Arguments(BaseModel):
     timing_repeats: int = Field(default=1, ge=1)
     max_length: int | None = Field(default=None, ge=2)
     """Longest prompt and answer together; None is what the checkpoint says."""
+    rolling_context: int = Field(default=1, ge=1)
+    """Tokens that each window of a rolling likelihood reads again before the first it scores."""
 
 
-COST_ONLY = ("records", "device", "batch_size", "max_batch_size", "warmup", "timing_repeats")
+COST_ONLY = (
+    *("records", "device", "batch_size", "max_batch_size", "tokens_per_forward"),
+    *("warmup", "timing_repeats"),
+)
 """Arguments that change what an answer costs, or where it is kept, but not the answer."""
 
 
@@ -55,6 +60,14 @@ class DiffusionArguments(Arguments):
     rounding differs from eager passes'."""
     likelihood: str = "auto"
     mc_samples: int = Field(default=128, ge=1)
+    max_enumeration: int = 6
+    """The longest target that `likelihood=auto` scores by all of its mask sets."""
+    race: float = 0.0
+    """The error rate at which choices of a question that cannot win are sampled no further."""
+    race_by: RaceBy = "both"
+    """Which answer the race keeps safe: acc's (sum), acc_norm's (normalised), or both."""
+    tokens_per_forward: int = Field(default=8192, ge=1)
+    """Positions of one scoring forward, padding included: how many masked canvases share a pass."""
     check_greedy: bool = False
     """Whether a likelihood request also decodes greedily, to fill in lm-eval's is_greedy."""
     target_end: TargetEnd = "none"

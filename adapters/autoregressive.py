@@ -6,22 +6,21 @@ builds it by name through the registry. There is always a KV cache.
 
 from collections.abc import Sequence
 from functools import partial
-from math import isnan
 from typing import Any
 
-import torch
 from lm_eval.api.instance import Instance
 
 from dllm_eval.api import Generation, Likelihood, Prompt
 from dllm_eval.errors import UsageError
+from dllm_eval.likelihood.question import Question
 from dllm_eval.loading import load_autoregressive
 from dllm_eval.records import Infill
 from dllm_eval.samplers.autoregressive import generate_autoregressive
-from dllm_eval.samplers.canvas import unusable_logits
 
 from .arguments import AutoregressiveArguments, parse, without_none_texts
-from .base import EvaluationLM, Pair
-from .jobs import GenerationJob, Identity, content_seed, infill_of, read_keywords
+from .autoregressive_scoring import score_causal
+from .base import EvaluationLM
+from .jobs import GenerationJob, Identity, Pair, content_seed, infill_of, read_keywords
 from .tokens import token_id
 
 FIM_TOKENS = ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>")
@@ -40,7 +39,7 @@ class AutoregressiveLM(EvaluationLM):
 
     argument_names = frozenset(AutoregressiveArguments.model_fields)
     kind = "autoregressive"
-    rolling_margin = 0
+    reads_last_target = False
 
     def __init__(self, **given: Any) -> None:  # noqa: ANN401 - lm-eval passes what the user typed
         arguments = parse("dllm-ar", AutoregressiveArguments, without_none_texts(given), ())
@@ -118,38 +117,18 @@ class AutoregressiveLM(EvaluationLM):
             stop=partial(self.codec.ends_with, until=until) if until else None,
         )
 
-    def _score(self, pairs: Sequence[Pair], salts: Sequence[str | None]) -> list[Likelihood]:
-        """Exact: one forward per request. Padding stands on the right, where nothing looks back."""
+    def _score(
+        self,
+        pairs: Sequence[Pair],
+        salts: Sequence[str | None],
+        questions: Sequence[Question],
+    ) -> list[Likelihood]:
+        """Exact: one forward per request, or fewer where choices of a question share one."""
         del salts  # there is no noise to share
-        inputs = [(*context, *target)[:-1] for context, target in pairs]
-        longest = max(map(len, inputs), default=0)
-        padded = [[*ids, *[self.codec.end_id] * (longest - len(ids))] for ids in inputs]
-        first = min((len(context) - 1 for context, _ in pairs), default=0)
-        with torch.inference_mode():
-            ids = torch.tensor(padded, device=self.model.device)  # (batch, longest)
-            out = self.model(input_ids=ids, use_cache=False, logits_to_keep=longest - first)
-            return [
-                _likelihood(out.logits[row], len(context) - 1 - first, target, len(inputs[row]))
-                for row, (context, target) in enumerate(pairs)
-            ]
-
-
-def _likelihood(
-    logits: torch.Tensor, start: int, target: Sequence[int], positions: int
-) -> Likelihood:
-    """The sum of log p(token) over a target whose first token `logits[start]` predicts."""
-    rows = logits[start : start + len(target)].float().log_softmax(dim=-1)
-    wanted = torch.tensor(target, device=logits.device)
-    value = float(rows.gather(1, wanted[:, None]).sum(dtype=torch.float64))
-    if isnan(value):
-        raise unusable_logits()
-    return Likelihood(
-        value=value,
-        stderr=0.0,
-        nfe=1,
-        positions=positions,
-        exact=True,
-        quantity="log_likelihood",
-        estimator="autoregressive",
-        is_greedy=bool((rows.argmax(dim=-1) == wanted).all()),
-    )
+        return score_causal(
+            self.model,
+            pairs,
+            questions,
+            pad_id=self.codec.end_id,
+            tokens_per_forward=self.settings.batch_size * self.max_length,
+        )

@@ -14,33 +14,42 @@ from typing import Any, ClassVar, Literal
 import torch
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import TemplateLM
-from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 from dllm_eval.api import Generation, Likelihood
 from dllm_eval.errors import UsageError
+from dllm_eval.likelihood.question import Question
 from dllm_eval.loading import resolve_checkpoint, weights_hash
-from dllm_eval.records import RequestLog, RequestRecord, RequestType
+from dllm_eval.records import RequestLog, RequestType
 from dllm_eval.request_log import FileLog
 
 from .arguments import COST_ONLY, Arguments
 from .batches import batches, progress
-from .jobs import GenerationJob, Identity, ScoringJob, identities
-from .records import BatchFacts, MemoryLog, generation_record, scoring_record
+from .jobs import (
+    GenerationJob,
+    Identity,
+    Ids,
+    Pair,
+    RollingText,
+    ScoringJob,
+    ScoringUnit,
+    identities,
+)
+from .questions import scoring_units
+from .records import BatchFacts, MemoryLog, finished, generation_record, value_of
+from .scoring import Scoring
 from .timing import Stopwatch
 from .tokens import Codec
+from .windows import Rolling
 
 logger = logging.getLogger(__name__)
-
-Ids = tuple[int, ...]
-Pair = tuple[Ids, Ids]
 
 
 class EvaluationLM(TemplateLM):
     """A model that lm-eval drives and whose every request leaves a record."""
 
     kind: ClassVar[Literal["diffusion", "autoregressive"]]
-    rolling_margin: ClassVar[int]
-    """Positions a window needs beyond lm-eval's count: 1 where the last target is an input too."""
+    reads_last_target: ClassVar[bool]
+    """Whether a target's last token takes a position of its own, as a mask does."""
 
     tokenizer: Any
     _device: Any
@@ -62,9 +71,14 @@ class EvaluationLM(TemplateLM):
         self.max_length = min(arguments.max_length or context_length, context_length)
         folder = resolve_checkpoint(arguments.pretrained, arguments.revision)
         self.weights = weights_hash(folder)
-        self.log: RequestLog = _open_log(arguments.records)
+        self.log: RequestLog = FileLog(arguments.records) if arguments.records else MemoryLog()
         self.stopwatch = Stopwatch(
             device=device, warmup=arguments.warmup, repeats=arguments.timing_repeats
+        )
+        self.rolling = Rolling(
+            tokens=self._window_tokens(),
+            context=arguments.rolling_context,
+            scored_at_end=self.reads_last_target,
         )
         self._warned = False
 
@@ -133,37 +147,42 @@ class EvaluationLM(TemplateLM):
             for batch in batches(pending, self.batch_size):
                 self._generate(batch)
                 bar.update(len(batch))
-        answers = [self._logged(job.identity.key).response for job in jobs]
+        answers = [finished(self.log, job.identity.key).response for job in jobs]
         self._remember("generate_until", requests, answers)
         return answers
 
     def loglikelihood(
         self, requests: list[Instance], disable_tqdm: bool = False
     ) -> list[tuple[float, bool]]:
-        """(log-likelihood in nats, or its bound; is_greedy, False where not computed)."""
+        """(log-likelihood in nats, or its bound; is_greedy, False where not computed).
+
+        The choices of a question (`questions.py`) are scored together.
+        """
         jobs = [
-            self._scoring_job(identity, [self._pair(*request.args)])
+            self._scoring_job(identity, (self._pair(*request.args),))
             for request, identity in zip(requests, self._identities(requests), strict=True)
         ]
-        records = self._score_all(jobs, "loglikelihood", disable_tqdm)
-        answers = [(_value(row), bool(row.is_greedy)) for row in records]
+        self._score_all(scoring_units(requests, jobs), "loglikelihood", disable_tqdm)
+        records = [finished(self.log, job.identity.key) for job in jobs]
+        answers = [(value_of(row), bool(row.is_greedy)) for row in records]
         self._remember("loglikelihood", requests, answers)
         return answers
 
     def loglikelihood_rolling(
         self, requests: list[Instance], disable_tqdm: bool = False
     ) -> list[float]:
-        """Log-likelihood of whole texts: the sum over lm-eval's windows.
+        """Log-likelihood of whole texts in nats: the sum over windows (`windows.py`).
 
-        A text longer than the context is cut into windows of `max_length` positions, every token
-        is scored once, and each window is conditioned on the one token before it.
+        Every token is scored once. The first window is conditioned on the token that begins a text,
+        each other one on `rolling_context` tokens before it, or more.
         """
         jobs = [
-            self._scoring_job(identity, self._windows(request.args[0]), rolling=True)
+            self._rolling_job(identity, request.args[0])
             for request, identity in zip(requests, self._identities(requests), strict=True)
         ]
-        records = self._score_all(jobs, "loglikelihood_rolling", disable_tqdm)
-        answers = [_value(row) for row in records]
+        units = [ScoringUnit(jobs=(job,)) for job in jobs]
+        self._score_all(units, "loglikelihood_rolling", disable_tqdm)
+        answers = [value_of(finished(self.log, job.identity.key)) for job in jobs]
         self._remember("loglikelihood_rolling", requests, answers)
         return answers
 
@@ -186,13 +205,24 @@ class EvaluationLM(TemplateLM):
         """Token ids in, token ids out; the only part of a generation that is timed."""
 
     @abstractmethod
-    def _score(self, pairs: Sequence[Pair], salts: Sequence[str | None]) -> list[Likelihood]:
+    def _score(
+        self, pairs: Sequence[Pair], salts: Sequence[str | None], questions: Sequence[Question]
+    ) -> list[Likelihood]:
         """Token ids in, likelihoods out; the only part of a scoring that is timed.
 
         Args:
             pairs: Token ids of (context, target).
             salts: One per pair; pairs with equal contexts share their noise where it is None.
+            questions: Which pairs are compared with each other.
         """
+
+    def _window_tokens(self) -> int:
+        """Positions of a full window of a rolling likelihood."""
+        return self.max_length
+
+    def _behind_target(self) -> int:
+        """Positions of a scored canvas behind its target."""
+        return 0
 
     def _generate(self, batch: Sequence[GenerationJob]) -> None:
         timed = self.stopwatch.time(
@@ -206,29 +236,16 @@ class EvaluationLM(TemplateLM):
             self.log.put(generation_record(job, generation, self.codec, facts))
 
     def _score_all(
-        self, jobs: list[ScoringJob], request_type: RequestType, disable_tqdm: bool
-    ) -> list[RequestRecord]:
-        pending = [job for job in jobs if self.log.get(job.identity.key) is None]
-        with progress(len(jobs), len(pending), request_type, hidden=disable_tqdm) as bar:
-            for batch in batches(pending, self.batch_size):
-                self._score_batch(batch, request_type)
-                bar.update(len(batch))
-        return [self._logged(job.identity.key) for job in jobs]
-
-    def _score_batch(self, batch: Sequence[ScoringJob], request_type: RequestType) -> None:
-        pairs = [pair for job in batch for pair in job.windows]
-        salts = [salt for job in batch for salt in job.salts]
-        timed = self.stopwatch.time(
-            lambda: self._score(pairs, salts),
-            kind="score",
-            batch_size=len(batch),
-            length=max((len(context) + len(target) for context, target in pairs), default=0),
+        self, units: list[ScoringUnit], request_type: RequestType, disable_tqdm: bool
+    ) -> None:
+        scoring = Scoring(
+            kind=self.kind,
+            request_type=request_type,
+            score=self._score,
+            stopwatch=self.stopwatch,
+            log=self.log,
         )
-        facts = BatchFacts.of(self.kind, timed, len(batch))
-        results = iter(timed.result)
-        for job in batch:
-            parts = [next(results) for _ in job.windows]
-            self.log.put(scoring_record(job, parts, request_type, facts))
+        scoring.run(units, self.batch_size, hidden=disable_tqdm)
 
     def _pair(self, context: str, continuation: str) -> Pair:
         if context:
@@ -240,29 +257,26 @@ class EvaluationLM(TemplateLM):
             after = self.codec.encode(continuation, add_special_tokens=False)
         if not after:
             raise UsageError(f"nothing to score: {continuation!r} has no tokens behind its context")
-        room = self.max_length - len(after) + 1 - self.rolling_margin
+        longest = self.max_length if self.reads_last_target else self.max_length + 1
+        room = longest - len(after) - self._behind_target()
         if room < 1:
             raise UsageError(
                 f"a continuation of {len(after)} tokens does not fit into {self.max_length}"
             )
         return self._truncated(before, room), tuple(after)
 
-    def _windows(self, text: str) -> list[Pair]:
-        windows = get_rolling_token_windows(
-            token_list=self.codec.encode(text, add_special_tokens=False),
-            prefix_token=self.prefix_token_id,
-            max_seq_len=self.max_length - self.rolling_margin,
-            context_len=1,
-        )
-        pairs = [make_disjoint_window(window) for window in windows]
-        return [(tuple(context), tuple(target)) for context, target in pairs]
-
     def _scoring_job(
-        self, identity: Identity, windows: list[Pair], *, rolling: bool = False
+        self, identity: Identity, windows: tuple[Pair, ...], text: RollingText | None = None
     ) -> ScoringJob:
-        return ScoringJob(
-            identity=identity, windows=tuple(windows), seed=self.arguments.seed, rolling=rolling
-        )
+        seed = self.arguments.seed
+        return ScoringJob(identity=identity, windows=windows, seed=seed, text=text)
+
+    def _rolling_job(self, identity: Identity, text: str) -> ScoringJob:
+        ids = self.codec.encode(text, add_special_tokens=False)
+        windows = tuple(self.rolling.windows(ids, self.prefix_token_id))
+        num_bytes = len(text.encode("utf-8"))
+        facts = RollingText(window_tokens=self.rolling.tokens, num_bytes=num_bytes)
+        return self._scoring_job(identity, windows, facts)
 
     def _truncated(self, ids: Sequence[int], room: int) -> Ids:
         """The last `room` ids; says once per run that something was cut."""
@@ -275,22 +289,6 @@ class EvaluationLM(TemplateLM):
             logger.warning("%s; further cuts are not announced", message)
         self._warned = True
 
-    def _logged(self, key: str) -> RequestRecord:
-        record = self.log.get(key)
-        if record is None:
-            raise RuntimeError(f"the request log lost the request {key}")
-        return record
-
     def _remember(self, kind: str, requests: list[Instance], answers: Sequence[object]) -> None:
         for request, answer in zip(requests, answers, strict=True):
             self.cache_hook.add_partial(kind, request.args, answer)
-
-
-def _value(record: RequestRecord) -> float:
-    if record.value is None:
-        raise UsageError(f"the request log's record {record.key} has no value; remove that line")
-    return record.value
-
-
-def _open_log(path: str | None) -> RequestLog:
-    return MemoryLog() if path is None else FileLog(path)

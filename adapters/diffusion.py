@@ -5,13 +5,15 @@ it by name through the registry.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from lm_eval.api.instance import Instance
 
 from dllm_eval.api import Generation, Likelihood, Prompt
 from dllm_eval.errors import UsageError
-from dllm_eval.likelihood import LikelihoodConfig, score
+from dllm_eval.likelihood import score
+from dllm_eval.likelihood.question import Question
 from dllm_eval.loading import load_model
 from dllm_eval.samplers import SamplerConfig, generate_batch
 from dllm_eval.samplers.naming import check_names
@@ -24,11 +26,10 @@ from .arguments import (
     sampler_config,
     without_none_texts,
 )
-from .base import EvaluationLM, Ids, Pair
-from .jobs import GenerationJob, Identity, content_seed, infill_of, read_keywords
-
-ROWS_PER_FORWARD = 32
-"""Least rows per forward when scoring: one request has many masked canvases."""
+from .base import EvaluationLM
+from .jobs import GenerationJob, Identity, Ids, Pair, content_seed, infill_of, read_keywords
+from .likelihood_arguments import check_family, likelihood_config
+from .windows import whole_blocks
 
 
 class DiffusionLM(EvaluationLM):
@@ -45,7 +46,7 @@ class DiffusionLM(EvaluationLM):
 
     argument_names = frozenset([*DiffusionArguments.model_fields, *SAMPLER_NAMES])
     kind = "diffusion"
-    rolling_margin = 1
+    reads_last_target = True
 
     @staticmethod
     def check_arguments(given: dict[str, Any]) -> None:
@@ -63,14 +64,7 @@ class DiffusionLM(EvaluationLM):
     def __init__(self, **given: Any) -> None:  # noqa: ANN401 - lm-eval passes what the user typed
         given = without_none_texts(given)
         arguments = parse("dllm", DiffusionArguments, given, SAMPLER_NAMES)
-        self.likelihood = LikelihoodConfig(
-            estimator=arguments.likelihood,
-            samples=arguments.mc_samples,
-            seed=arguments.seed,
-            batch_size=max(arguments.batch_size, ROWS_PER_FORWARD),
-            check_greedy=arguments.check_greedy,
-            target_end=arguments.target_end,
-        )
+        likelihood = likelihood_config(arguments, given)
         self.denoiser = load_model(
             arguments.pretrained,
             family=arguments.family,
@@ -81,6 +75,9 @@ class DiffusionLM(EvaluationLM):
         )
         self.family = self.denoiser.family
         self.config = sampler_config(given, self.family)
+        of_policy = likelihood.estimator == "policy"
+        self.likelihood = replace(likelihood, policy=self.config) if of_policy else likelihood
+        check_family(self.likelihood, given, self.family)
         self.infill_length = arguments.infill_length
         if not self.family.looks_ahead and "infill_length" in given:
             raise UsageError(
@@ -180,11 +177,16 @@ class DiffusionLM(EvaluationLM):
         native = job.infill == "native" and not self._chooses_length
         return self.config.within(job.length) if native else self.config
 
-    def _pair(self, context: str, continuation: str) -> Pair:
-        before, after = super()._pair(context, continuation)
-        if self.likelihood.target_end == "none":
-            return before, after
-        return self._truncated(before, self.max_length - len(after) - 1), after
+    def _window_tokens(self) -> int:
+        return whole_blocks(self.max_length, self.arguments.rolling_context, self.family)
 
-    def _score(self, pairs: Sequence[Pair], salts: Sequence[str | None]) -> list[Likelihood]:
-        return score(self.denoiser, pairs, self.likelihood, salts=salts)
+    def _behind_target(self) -> int:
+        return 0 if self.likelihood.target_end == "none" else 1
+
+    def _score(
+        self,
+        pairs: Sequence[Pair],
+        salts: Sequence[str | None],
+        questions: Sequence[Question],
+    ) -> list[Likelihood]:
+        return score(self.denoiser, pairs, self.likelihood, salts=salts, questions=questions)

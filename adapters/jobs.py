@@ -18,6 +18,10 @@ from dllm_eval.api import Prompt
 from dllm_eval.errors import UsageError, unknown
 from dllm_eval.records import Infill
 
+Ids = tuple[int, ...]
+Pair = tuple[Ids, Ids]
+"""Token ids of (context, target)."""
+
 KNOWN_KEYWORDS = ("until", "max_gen_toks", "do_sample", "temperature")
 
 
@@ -56,13 +60,24 @@ class GenerationJob:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RollingText:
+    """The facts of a text that is scored in windows."""
+
+    window_tokens: int
+    """Positions of a full window."""
+    num_bytes: int
+    """The text's length in UTF-8."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ScoringJob:
     """A likelihood request: windows of (context, target), one unless it is a rolling one."""
 
     identity: Identity
-    windows: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
+    windows: tuple[Pair, ...]
     seed: int
-    rolling: bool = False
+    text: RollingText | None = None
+    """Of a rolling request, else None."""
 
     @property
     def salts(self) -> list[str | None]:
@@ -70,10 +85,24 @@ class ScoringJob:
 
         The choices of a question are compared, so they have no salt and share their noise.
         """
-        if not self.rolling:
+        if self.text is None:
             return [None] * len(self.windows)
         whole = (self.identity.task, self.identity.doc_id, self.identity.repeat)
         return [f"{whole} {index}" for index in range(len(self.windows))]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoringUnit:
+    """What is scored in one batch: the choices of a question, or one request that is none."""
+
+    jobs: tuple[ScoringJob, ...]
+    divisors: tuple[float, ...] | None = None
+    """What a normalised score divides each choice's value by, see `questions.py`."""
+
+    @property
+    def num_pairs(self) -> int:
+        """(context, target) pairs of all its requests."""
+        return sum(len(job.windows) for job in self.jobs)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,19 +4,27 @@ Knows jobs, generations and likelihoods; knows no model and no file. `base.py` c
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from math import sqrt
+from dataclasses import asdict, dataclass
+from dataclasses import fields as dataclass_fields
 from statistics import median
 from typing import Any, Literal, Self
 
 from dllm_eval.api import Generation, Likelihood
-from dllm_eval.records import SHOWN_CHARACTERS, RequestRecord, RequestType
+from dllm_eval.errors import UsageError
+from dllm_eval.likelihood.blocks import combined
+from dllm_eval.likelihood.plan import Estimate
+from dllm_eval.records import SHOWN_CHARACTERS, RequestLog, RequestRecord, RequestType
 
-from .jobs import GenerationJob, Identity, ScoringJob
+from .jobs import GenerationJob, Identity, ScoringJob, ScoringUnit
 from .timing import Timed
 from .tokens import Codec
 
 BACKSPACE = "\b"
+
+EMPTY_TEXT = Estimate(
+    value=0.0, stderr=0.0, exact=True, quantity="log_likelihood", estimator="empty_text"
+)
+"""A text without tokens has probability 1: nothing is said of where a text ends."""
 
 ModelKind = Literal["diffusion", "autoregressive"]
 
@@ -34,6 +42,21 @@ class MemoryLog:
     def put(self, record: RequestRecord) -> None:
         """Keeps a finished request."""
         self.records[record.key] = record
+
+
+def finished(log: RequestLog, key: str) -> RequestRecord:
+    """The record of a request that has been answered by now."""
+    record = log.get(key)
+    if record is None:
+        raise RuntimeError(f"the request log lost the request {key}")
+    return record
+
+
+def value_of(record: RequestRecord) -> float:
+    """The score of a record; one without is a `UsageError`."""
+    if record.value is None:
+        raise UsageError(f"the request log's record {record.key} has no value; remove that line")
+    return record.value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,30 +137,72 @@ def behind_prompt(text: str, held_back: str) -> str:
     return BACKSPACE * (len(held_back) - written) + text[written:]
 
 
-def scoring_record(
-    job: ScoringJob, parts: Sequence[Likelihood], request_type: RequestType, facts: BatchFacts
-) -> RequestRecord:
-    """The record of one score: the sum over its windows, whose errors are independent."""
+def scoring_records(
+    unit: ScoringUnit, parts: Sequence[Likelihood], request_type: RequestType, facts: BatchFacts
+) -> list[RequestRecord]:
+    """The records of what was scored together.
+
+    Args:
+        unit: One request, or the choices of one question.
+        parts: One for each window of each of its requests.
+        request_type: What lm-eval asked.
+        facts: Of the batch.
+    """
+    windows = iter(parts)
+    own = [[next(windows) for _ in job.windows] for job in unit.jobs]
+    question: dict[str, Any] = {}
+    if len(unit.jobs) > 1:
+        values = [choice.value for choice in parts]
+        chances = [choice.win_probability for choice in parts]
+        question["flip_probability"] = _flip(values, chances)
+        if unit.divisors is not None:
+            normalised = [v / d for v, d in zip(values, unit.divisors, strict=True)]
+            chances = [choice.win_probability_normalised for choice in parts]
+            question["flip_probability_normalised"] = _flip(normalised, chances)
+    return [
+        RequestRecord(
+            **facts.fields(job.identity),
+            **_scored(job, of_job),
+            **question,
+            request_type=request_type,
+        )
+        for job, of_job in zip(unit.jobs, own, strict=True)
+    ]
+
+
+def _flip(values: Sequence[float], chances: Sequence[float | None]) -> float | None:
+    """That another seed gives another answer than the highest value, the first of equal ones."""
+    chance = chances[max(range(len(values)), key=lambda choice: values[choice])]
+    return None if chance is None else 1.0 - chance
+
+
+def _scored(job: ScoringJob, parts: Sequence[Likelihood]) -> dict[str, Any]:
+    """The fields of one score: the sum over its windows, whose errors are independent."""
     targets = sum(len(target) for _, target in job.windows)
     greedy = [part.is_greedy for part in parts]
-    return RequestRecord(
-        **facts.fields(job.identity),
-        request_type=request_type,
-        prompt_tokens=sum(len(context) for context, _ in job.windows),
-        visible_tokens=targets,
-        canvas_tokens=targets,
-        nfe=sum(part.nfe for part in parts),
-        positions=sum(part.positions for part in parts),
-        seed=job.seed,
-        value=sum(part.value for part in parts),
-        stderr=sqrt(sum(part.stderr**2 for part in parts)),
-        exact=all(part.exact for part in parts),
-        quantity=_joined([part.quantity for part in parts]),
-        estimator=_joined([part.estimator for part in parts]),
-        samples=sum(part.samples for part in parts),
-        is_greedy=None if None in greedy else all(greedy),
-    )
+    whole = parts[0] if len(parts) == 1 else None
+    fields = {
+        "prompt_tokens": sum(len(context) for context, _ in job.windows),
+        "visible_tokens": targets,
+        "canvas_tokens": targets,
+        "nfe": sum(part.nfe for part in parts),
+        "positions": sum(part.positions for part in parts),
+        "seed": job.seed,
+        "is_greedy": None if None in greedy else all(greedy),
+        "win_probability": whole and whole.win_probability,
+        "win_probability_normalised": whole and whole.win_probability_normalised,
+        **asdict(_sum(parts)),
+    }
+    if job.text is not None:
+        fields["windows"] = len(job.windows)
+        fields["window_tokens"] = job.text.window_tokens
+        fields["target_bytes"] = job.text.num_bytes
+    return fields
 
 
-def _joined(names: Sequence[str]) -> str:
-    return "+".join(dict.fromkeys(name for joined in names for name in joined.split("+")))
+def _sum(parts: Sequence[Likelihood]) -> Estimate:
+    """Windows are parts of a text as blocks are of a window; no windows are an empty text."""
+    if not parts:
+        return EMPTY_TEXT
+    names = [field.name for field in dataclass_fields(Estimate)]
+    return combined([Estimate(**{name: getattr(part, name) for name in names}) for part in parts])

@@ -14,6 +14,12 @@ from dllm_eval.families import Family
 
 StopReason = Literal["eos", "stop_string", "length"]
 
+Quantity = Literal[
+    "log_likelihood", "elbo", "importance_bound", "upper_bound", "pseudo_log_likelihood", "one_step"
+]
+"""What a score is: log p itself; a lower bound of it, a tighter one, or an upper one; or, the last
+two, a number that is no likelihood and bounds none."""
+
 CacheKind = Literal["none", "exact", "approximate"]
 """What forward passes use again of earlier ones: nothing; what can no longer change; or what could,
 so that an answer may differ from the uncached one."""
@@ -110,7 +116,7 @@ class Likelihood:
     positions: int
     exact: bool
     """True where `value` carries no Monte-Carlo error."""
-    quantity: Literal["log_likelihood", "elbo"]
+    quantity: Quantity
     """An ELBO is a lower bound; never print it beside a log-likelihood as one quantity."""
     estimator: str
     """Which estimator ran, for example "single_token", "enumeration", "monte_carlo"."""
@@ -118,3 +124,15 @@ class Likelihood:
     """Monte-Carlo samples drawn; 0 where exact."""
     is_greedy: bool | None = None
     """Whether greedy decoding gives the target; None where it was not computed."""
+    degrees: float | None = None
+    """Degrees of freedom of Student's t behind `stderr`; None where nothing was drawn."""
+    importance_bound: float | None = None
+    """A lower bound of log p that lies above the ELBO on average, from the same forwards; None
+    where the estimator has none."""
+    upper_bound: float | None = None
+    """An estimate of an upper bound of log p, from the same forwards."""
+    upper_bound_stderr: float | None = None
+    win_probability: float | None = None
+    """Of a question's choice: the chance that it has the highest value under another seed."""
+    win_probability_normalised: float | None = None
+    """The same for the value divided by the choice's length, as the question says."""

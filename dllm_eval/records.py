@@ -4,6 +4,7 @@ Plain data (pydantic) with a schema version. Knows no file and no model: `reques
 rows, adapters fill them in, `stats/` and `report/` read them as data frames.
 """
 
+from math import log
 from typing import Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
@@ -73,6 +74,40 @@ class RequestRecord(BaseModel):
     estimator: str | None = None
     samples: int | None = None
     is_greedy: bool | None = None
+    degrees: float | None = None
+    """Degrees of freedom of Student's t behind `stderr`."""
+    importance_bound: float | None = None
+    upper_bound: float | None = None
+    upper_bound_stderr: float | None = None
+    """What the same forwards say beside an ELBO about log p: a tighter lower bound, and an estimate
+    of an upper bound with its standard error; nats."""
+    win_probability: float | None = None
+    win_probability_normalised: float | None = None
+    """Of a question's choice: the chance that it is the answer under another seed, by its value and
+    by its value per character."""
+    flip_probability: float | None = None
+    flip_probability_normalised: float | None = None
+    """Of the whole question, the same at each choice: the chance that another seed gives another
+    answer."""
+    windows: int | None = None
+    window_tokens: int | None = None
+    """Of a rolling likelihood: the windows it was cut into, and the positions of a full one."""
+    target_bytes: int | None = None
+    """Of a rolling likelihood: the text's length in UTF-8."""
+
+    @property
+    def nats_per_token(self) -> float | None:
+        """Of a score: -value over the tokens scored; None for a text without tokens."""
+        if self.value is None or not self.visible_tokens:
+            return None
+        return -self.value / self.visible_tokens
+
+    @property
+    def bits_per_byte(self) -> float | None:
+        """Of a rolling likelihood: -value in bits over the text's bytes; None for an empty text."""
+        if self.value is None or not self.target_bytes:
+            return None
+        return -self.value / (self.target_bytes * log(2))
 
 
 class ScoreRecord(BaseModel):
@@ -85,6 +120,8 @@ class ScoreRecord(BaseModel):
     metric: str
     filter: str
     value: float
+    gold: int | None = None
+    """Which choice is right, where the document is a question with numbered choices."""
 
 
 class RequestLog(Protocol):

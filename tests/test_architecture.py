@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "denoiser": {"attention", "compiled", "errors", "families"},
     "samplers": CORE | {"token_frequencies"},
     "token_frequencies": {"errors"},
-    "likelihood": CORE | {"registry"},
+    "likelihood": CORE | {"registry", "samplers"},
     "oracle": CORE | {"samplers", "likelihood"},
     "measure": LEAVES,
     "sandbox": {"errors"},

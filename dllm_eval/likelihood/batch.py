@@ -1,11 +1,12 @@
-"""Masked canvases of many pairs, packed into forward passes of a bounded number of rows.
+"""Masked canvases of many pairs, packed into one forward pass.
 
-Knows pairs, mask sets and padding; knows no estimator and no log-probability. `core` runs batches.
-Attention that sees the whole canvas is packed here, attention that looks back in `look_back`.
+Knows pairs, mask sets and padding; knows no estimator and no log-probability. `budget` says how
+many fit, `core` and `score_entropy` run batches. Attention that sees the whole canvas is packed
+here, attention that looks back in `look_back`.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,8 @@ class Request:
     group: int = 0
     """Parts of one pair have one number and lie side by side; the last one's ids begin with each
     other one's."""
+    question: int = 0
+    """Pairs that are compared have one number; equal canvases among them are evaluated once."""
 
     @property
     def wanted(self) -> Masks:
@@ -35,22 +38,63 @@ class Request:
     def rows(self, start: int, stop: int) -> "Request":
         """Some of the mask sets."""
         read = None if self.read is None else self.read[start:stop]
-        return Request(pair=self.pair, masks=self.masks[start:stop], read=read, group=self.group)
+        return replace(self, masks=self.masks[start:stop], read=read)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Prefixes:
-    """Finished beginnings of canvases, read once and shared by many masked ones."""
+class Canvases:
+    """Masked canvases of a pair to evaluate, and what is read from them for whoever asked."""
 
-    token_ids: NDArray[np.int64]
-    """(prefixes, columns)"""
-    valid: NDArray[np.bool_] | None
-    """(prefixes, columns), False at padding; None where nothing is padded."""
+    pair: Pair
+    masks: Masks
+    row: NDArray[np.int64]
+    """(reads,) ascending: the mask set a value is read from."""
+    column: NDArray[np.int64]
+    """(reads,) the position that is read, counted from the target's first."""
+    ids: NDArray[np.int64]
+    """(reads,) the id whose value it is; where pairs share a canvas, another pair's."""
+    group: int
+    question: int
+
+    @classmethod
+    def of(cls, request: Request) -> "Canvases":
+        """All canvases of one request, read for it alone."""
+        row, column = np.nonzero(request.wanted)
+        return cls(
+            pair=request.pair,
+            masks=request.masks,
+            row=row,
+            column=column,
+            ids=request.pair.target[column],
+            group=request.group,
+            question=request.question,
+        )
+
+    @property
+    def num_rows(self) -> int:
+        """Canvases."""
+        return len(self.masks)
+
+    @property
+    def width(self) -> int:
+        """Positions of each canvas."""
+        return self.pair.length
+
+    def cut(self, start: int, stop: int) -> "Canvases":
+        """Some of the canvases."""
+        reads = slice(*np.searchsorted(self.row, [start, stop]))
+        return replace(
+            self,
+            masks=self.masks[start:stop],
+            row=self.row[reads] - start,
+            column=self.column[reads],
+            ids=self.ids[reads],
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Batch:
-    """One forward pass. The masked positions are listed row by row, each row left to right."""
+    """One forward pass. What is read is listed row by row."""
 
     token_ids: NDArray[np.int64]
     """(batch, length)"""
@@ -59,68 +103,54 @@ class Batch:
     rows: slice
     """Canvas positions that cover every target of the batch."""
     masked: NDArray[np.int64]
-    """(masked positions,) indices into the flattened (batch, rows); those that are read."""
+    """(reads,) indices into the flattened (batch, rows): masked positions, some more than once."""
     targets: NDArray[np.int64]
-    """(masked positions,) the true ids."""
-    prefixes: Prefixes | None = None
-    """What the first columns are, where they need not be processed again."""
+    """(reads,) the true ids."""
     prefix_of: NDArray[np.int64] | None = None
-    """(batch,) which of the prefixes each row begins with."""
+    """(batch,) which of the held prefixes each row continues; None where none are held."""
 
 
-def batches(requests: Iterable[Request], rows_per_forward: int, family: Family) -> Iterator[Batch]:
-    """Packs requests in the order given; a request may fill several batches or share one."""
-    for pieces in filled(requests, rows_per_forward):
-        yield _pack(pieces, family)
-
-
-def filled(requests: Iterable[Request], rows_per_forward: int) -> Iterator[list[Request]]:
-    """Requests cut and gathered so that every list but the last has `rows_per_forward` rows."""
-    pieces: list[Request] = []
-    free = rows_per_forward
-    for request in requests:
-        start = 0
-        while start < len(request.masks):
-            piece = request.rows(start, start + free)
-            pieces.append(piece)
-            start += len(piece.masks)
-            free -= len(piece.masks)
-            if free == 0:
-                yield pieces
-                pieces, free = [], rows_per_forward
-    if pieces:
-        yield pieces
-
-
-def _pack(pieces: list[Request], family: Family) -> Batch:
+def pack(pieces: Sequence[Canvases], family: Family) -> Batch:
+    """Lays canvases out side by side."""
     pairs = [piece.pair for piece in pieces]
-    num_rows = sum(len(piece.masks) for piece in pieces)
+    num_rows = sum(piece.num_rows for piece in pieces)
     length = max(pair.length for pair in pairs)
     token_ids = np.full((num_rows, length), family.pad_id, dtype=np.int64)
     valid = np.zeros((num_rows, length), dtype=np.bool_)
-    masked = np.zeros((num_rows, length), dtype=np.bool_)
-    targets = []
+    masked, row = [], 0
     left = _pad_left(pairs, family)
-    row = 0
+    wanted = _target_rows(pairs, length, left=left)
     for piece in pieces:
-        pair, rows = piece.pair, slice(row, row + len(piece.masks))
+        pair, rows = piece.pair, slice(row, row + piece.num_rows)
         first = length - pair.length if left else 0
         canvas = slice(first, first + pair.length)
         target = slice(first + pair.start, first + pair.stop)
         token_ids[rows, canvas] = pair.token_ids
         token_ids[rows, target][piece.masks] = family.mask_id
         valid[rows, canvas] = True
-        masked[rows, target] = piece.wanted
-        targets.append(np.broadcast_to(pair.target, piece.masks.shape)[piece.wanted])
+        masked.append(indices(piece, row, target.start, wanted))
         row = rows.stop
-    wanted = _target_rows(pairs, length, left=left)
     return Batch(
         token_ids=token_ids,
         valid=None if all(pair.length == length for pair in pairs) else valid,
         rows=wanted,
-        masked=np.flatnonzero(masked[:, wanted]),
-        targets=np.concatenate(targets),
+        masked=np.concatenate(masked),
+        targets=np.concatenate([piece.ids for piece in pieces]),
     )
+
+
+def indices(piece: Canvases, row: int, start: int, rows: slice) -> NDArray[np.int64]:
+    """(reads,) indices into the flattened (batch, rows).
+
+    Args:
+        piece: What is read.
+        row: The batch's row of its first canvas.
+        start: The column of its target's first position.
+        rows: The columns that have logits.
+    """
+    width: int = rows.stop - rows.start
+    own: int = start - rows.start
+    return (row + piece.row) * width + own + piece.column
 
 
 def _pad_left(pairs: list[Pair], family: Family) -> bool:

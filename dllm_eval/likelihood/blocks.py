@@ -6,9 +6,20 @@ pairs here and puts the parts' estimates together; `look_back` asks what lies be
 
 from collections.abc import Sequence
 
+from dllm_eval.api import Quantity
 from dllm_eval.families import Family
 from dllm_eval.likelihood.pair import Pair
 from dllm_eval.likelihood.plan import Estimate
+
+WEAKEST_FIRST: tuple[Quantity, ...] = (
+    "pseudo_log_likelihood",
+    "one_step",
+    "upper_bound",
+    "elbo",
+    "importance_bound",
+    "log_likelihood",
+)
+"""A sum is called what the least of its parts is; no estimator mixes upper and lower bounds."""
 
 
 def parts(pair: Pair, family: Family, estimator: str) -> list[Pair]:
@@ -62,19 +73,54 @@ def finished(part: Pair, family: Family) -> int:
 def combined(estimates: Sequence[Estimate]) -> Estimate:
     """The sum over parts whose noise is independent, so that variances add.
 
-    It is exact where all of its parts are, and a log-likelihood where all of them are one.
+    It is exact where all of its parts are, and a log-likelihood where all of them are one. Bounds
+    of the parts add up to one of the whole.
     """
     if len(estimates) == 1:
         return estimates[0]
+    quantities = {part.quantity for part in estimates}
     return Estimate(
         value=sum(part.value for part in estimates),
         stderr=sum(part.stderr**2 for part in estimates) ** 0.5,
         exact=all(part.exact for part in estimates),
-        quantity=(
-            "log_likelihood"
-            if all(part.quantity == "log_likelihood" for part in estimates)
-            else "elbo"
-        ),
+        quantity=next(name for name in WEAKEST_FIRST if name in quantities),
         estimator="+".join(sorted({part.estimator for part in estimates})),
         samples=sum(part.samples for part in estimates),
+        degrees=_degrees(estimates),
+        importance_bound=_sum([_said(part, part.importance_bound) for part in estimates]),
+        upper_bound=_sum([_said(part, part.upper_bound) for part in estimates]),
+        upper_bound_stderr=_root(
+            [_said(part, part.upper_bound_stderr, exact=0.0) for part in estimates]
+        ),
     )
+
+
+def _said(part: Estimate, bound: float | None, exact: float | None = None) -> float | None:
+    """What a part says of a bound; a part that is a log-likelihood is its own."""
+    if part.quantity != "log_likelihood":
+        return bound
+    return part.value if exact is None else exact
+
+
+def _sum(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None
+
+
+def _root(values: Sequence[float | None]) -> float | None:
+    total = _sum([None if value is None else value**2 for value in values])
+    return None if total is None else total**0.5
+
+
+def _degrees(estimates: Sequence[Estimate]) -> float | None:
+    """Of a sum of independent parts, by Satterthwaite (Biometrics Bulletin 2, 1946).
+
+    None where nothing was drawn, or where a part's error is unknown.
+    """
+    drawn = [part for part in estimates if part.stderr > 0]
+    if not drawn or any(part.degrees is None for part in drawn):
+        return None
+    total = sum(part.stderr**2 for part in drawn)
+    if total == float("inf"):
+        return None
+    return total**2 / sum(part.stderr**4 / (part.degrees or 1.0) for part in drawn)

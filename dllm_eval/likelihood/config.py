@@ -4,12 +4,17 @@ Knows the names of the estimators and nothing else. Callers: adapters, `score`, 
 """
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import Literal, get_args
 
 from dllm_eval.errors import UsageError, unknown
 from dllm_eval.registry import ESTIMATORS
+from dllm_eval.samplers.config import SamplerConfig
+
+MOST_RACE_ERROR = 0.5
 
 TargetEnd = Literal["none", "eos"]
+RaceBy = Literal["both", "sum", "normalised"]
 
 ENUMERATION_LIMIT = 16
 """The longest target whose mask sets are ever enumerated: 65535 of them."""
@@ -28,12 +33,23 @@ class LikelihoodConfig:
     samples: int = 128
     """Mask sets drawn per pair by the Monte-Carlo estimators."""
     seed: int = 0
-    batch_size: int = 32
-    """Rows (masked canvases) per forward pass; changes the speed and not the result."""
+    tokens_per_forward: int = 8192
+    """Positions per forward pass, padding included; at least one masked canvas always runs. Changes
+    the speed and not the result."""
     max_enumeration: int = 6
-    """`auto` enumerates targets of up to this many tokens: 2^length - 1 forwards, no error."""
+    """`auto` enumerates targets of up to this many tokens where their 2^length - 1 mask sets are
+    within `samples`: no error."""
     check_greedy: bool = False
     """Whether to find out if greedy decoding gives the target: up to one forward per token more."""
+    race: float = 0.0
+    """The error rate at which choices of a question that cannot win are no longer sampled: a bound,
+    for every question, of the chance that the full number of samples would have given another
+    answer; on the average question that is far rarer. 0 samples all."""
+    race_by: RaceBy = "both"
+    """Which answer must be safe: by the highest sum, by the highest value per character
+    (normalised), or both."""
+    policy: SamplerConfig | None = None
+    """The sampler whose likelihood estimator "policy" gives."""
     target_end: TargetEnd = "none"
     """What lies behind the target. "eos" is Dream's published convention (DreamLM/Dream fac0a7f2,
     eval/eval.py): the end-of-text id, visible in every canvas, never masked and not scored."""
@@ -41,10 +57,14 @@ class LikelihoodConfig:
     def __post_init__(self) -> None:
         if self.estimator not in ESTIMATORS:
             raise unknown("likelihood estimator", self.estimator, ESTIMATORS)
-        for name in ("samples", "batch_size", "max_enumeration"):
+        for name in ("samples", "tokens_per_forward", "max_enumeration"):
             _require_at_least_one(name, getattr(self, name))
         if self.target_end not in get_args(TargetEnd):
             raise unknown("target_end", self.target_end, get_args(TargetEnd))
+        if self.race_by not in get_args(RaceBy):
+            raise unknown("race_by", self.race_by, get_args(RaceBy))
+        if not isfinite(self.race) or not 0 <= self.race < MOST_RACE_ERROR:
+            raise UsageError(f"race is {self.race!r}; accepted: 0 (off) to below {MOST_RACE_ERROR}")
         if self.max_enumeration > ENUMERATION_LIMIT:
             raise UsageError(
                 f"max_enumeration is {self.max_enumeration}, i.e. 2^{self.max_enumeration} forwards"

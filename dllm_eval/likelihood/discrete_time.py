@@ -14,9 +14,10 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from dllm_eval.api import Denoiser, Likelihood
+from dllm_eval.likelihood.budget import Budget, OneRow
 from dllm_eval.likelihood.config import LikelihoodConfig
 from dllm_eval.likelihood.draws import stderr_of_mean, stratified_counts
-from dllm_eval.likelihood.padded import Padded, chunked, not_numbers
+from dllm_eval.likelihood.padded import Padded, not_numbers
 from dllm_eval.likelihood.pair import Pair
 from dllm_eval.processes.token_chain import TokenChain
 
@@ -34,10 +35,12 @@ class ChainDenoiser(Denoiser, Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Row:
+class _Row(OneRow):
     """One canvas to evaluate: which pair, at which step, and what replaces which token there."""
 
     index: int
+    width: int
+    """Positions of the canvas."""
     step: int
     uniforms: Tensor
     """(target, 2)"""
@@ -63,7 +66,7 @@ def discrete_time(
         denoiser: A model with a chain.
         pairs: What to score.
         seeds: One per pair.
-        config: `samples` and `batch_size` are read.
+        config: `samples` and `tokens_per_forward` are read.
 
     Yields:
         One Likelihood per pair, in order, in nats.
@@ -72,12 +75,14 @@ def discrete_time(
         UsageError: The model's logits are NaN.
     """
     values: list[list[float]] = [[] for _ in pairs]
-    for rows in chunked(_rows(pairs, seeds, denoiser.chain, config.samples), config.batch_size):
-        terms = _terms(denoiser, [pairs[row.index] for row in rows], rows)
+    for rows, terms in Budget(config.tokens_per_forward).run(
+        _rows(pairs, seeds, denoiser.chain, config.samples),
+        lambda some: _terms(denoiser, [pairs[row.index] for row in some], some),
+    ):
         for row, term in zip(rows, terms, strict=True):
             values[row.index].append(term)
-    for pair, terms in zip(pairs, values, strict=True):
-        totals = np.array(terms)
+    for pair, found in zip(pairs, values, strict=True):
+        totals = np.array(found)
         if np.isnan(totals).any():
             raise not_numbers()
         yield Likelihood(
@@ -100,7 +105,7 @@ def _rows(
         # The steps' numbers come first: pairs that differ in length still share them.
         for step in stratified_counts(chain.num_steps, generator.random(samples)).tolist():
             uniforms = torch.from_numpy(generator.random((pair.target_length, 2)))
-            yield _Row(index=index, step=step, uniforms=uniforms)
+            yield _Row(index=index, width=pair.length, step=step, uniforms=uniforms)
 
 
 def _terms(denoiser: ChainDenoiser, pairs: Sequence[Pair], rows: Sequence[_Row]) -> list[float]:

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from dllm_eval.api import Denoiser
 from dllm_eval.likelihood.batch import Request
+from dllm_eval.likelihood.budget import Budget
 from dllm_eval.likelihood.core import read_masked
-from dllm_eval.likelihood.look_back import cost
 from dllm_eval.likelihood.pair import Pair
 from dllm_eval.likelihood.plan import Masks
 
@@ -37,8 +37,9 @@ class Greedy:
 def greedy_matches(
     denoiser: Denoiser,
     split: Sequence[Sequence[Pair]],
-    rows_per_forward: int,
+    tokens_per_forward: int | Budget,
     *,
+    questions: Sequence[int],
     leftmost: bool = False,
 ) -> list[Greedy]:
     """Decoding at temperature 0, one token a step, on a canvas of the target's length.
@@ -53,7 +54,8 @@ def greedy_matches(
     Args:
         denoiser: The model.
         split: The parts of every pair.
-        rows_per_forward: Masked canvases per forward pass.
+        tokens_per_forward: Positions per forward pass, see `core.log_prob_tables`.
+        questions: Per pair, the number of its question; equal numbers side by side.
         leftmost: Reveals from left to right instead.
 
     Returns:
@@ -70,20 +72,20 @@ def greedy_matches(
         return torch.stack([confidence, (token == targets).to(confidence.dtype)], dim=1)
 
     while any(greedy.open for greedy in found):
-        asked: list[tuple[Greedy, Request]] = []
-        for group, (greedy, parts) in enumerate(zip(found, split, strict=True)):
-            requests = [
-                Request(pair=part, masks=mask, group=group)
-                for part, mask in zip(parts, greedy.masks, strict=True)
-                if greedy.open and mask.any()
-            ]
-            asked += [(greedy, request) for request in requests]
-            if requests:
-                nfe, positions = cost(requests, denoiser.family)
-                greedy.nfe, greedy.positions = greedy.nfe + nfe, greedy.positions + positions
-        answers = read_masked(denoiser, [each for _, each in asked], rows_per_forward, best)
+        asked = [
+            (greedy, Request(pair=part, masks=mask, group=group, question=question))
+            for group, (greedy, parts, question) in enumerate(
+                zip(found, split, questions, strict=True)
+            )
+            for part, mask in zip(parts, greedy.masks, strict=True)
+            if greedy.open and mask.any()
+        ]
+        requests = [request for _, request in asked]
+        answers = list(read_masked(denoiser, requests, tokens_per_forward, best))
         for (greedy, request), answer in zip(asked, answers, strict=True):
-            chosen = 0 if leftmost else int(answer[:, 0].argmax())
-            greedy.matches &= bool(answer[chosen, 1])
+            chosen = 0 if leftmost else int(answer.values[:, 0].argmax())
+            greedy.matches &= bool(answer.values[chosen, 1])
+            greedy.nfe += answer.nfe
+            greedy.positions += answer.positions
             request.masks[0, np.flatnonzero(request.masks[0])[chosen]] = False
     return found

@@ -17,9 +17,10 @@ from torch.nn.functional import cross_entropy
 from dllm_eval.api import Likelihood
 from dllm_eval.errors import UsageError
 from dllm_eval.families import NO_MASK, Family
+from dllm_eval.likelihood.budget import Budget, OneRow
 from dllm_eval.likelihood.config import LikelihoodConfig
 from dllm_eval.likelihood.draws import stderr_of_mean, stratified_counts
-from dllm_eval.likelihood.padded import Padded, chunked, not_numbers
+from dllm_eval.likelihood.padded import Padded, not_numbers
 from dllm_eval.likelihood.pair import Pair
 from dllm_eval.processes.latent_chain import LatentChain, LearnedChain, SteppedChain, levels
 
@@ -61,11 +62,13 @@ class ReadsOut(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Row:
+class _Row(OneRow):
     """One canvas to evaluate."""
 
     index: int
     """Of the pair."""
+    width: int
+    """Positions of the canvas."""
     time: float
     reads_out: bool
     """Whether this draw is one of the read-out, at time 0."""
@@ -92,7 +95,7 @@ def latent_bound(
         denoiser: A continuous model.
         pairs: What to score.
         seeds: One per pair.
-        config: `samples` and `batch_size` are read.
+        config: `samples` and `tokens_per_forward` are read.
 
     Yields:
         One Likelihood per pair, in order, in nats; `nfe` counts every pass, self-conditioning's
@@ -105,11 +108,16 @@ def latent_bound(
     terms: Terms = _learned_terms if learned else _stepped_terms
     way: list[list[float]] = [[] for _ in pairs]
     read_out: list[list[float]] = [[] for _ in pairs]
-    for rows in chunked(_rows(denoiser, pairs, seeds, config.samples), config.batch_size):
+
+    def attempt(rows: list[_Row]) -> list[float]:
         chosen = [pairs[row.index] for row in rows]
         batch = Padded.build(chosen, denoiser.family.pad_id, denoiser.device)
         with torch.inference_mode():
-            values = terms(denoiser, batch, rows).tolist()
+            values: list[float] = terms(denoiser, batch, rows).tolist()
+        return values
+
+    drawn = _rows(denoiser, pairs, seeds, config.samples)
+    for rows, values in Budget(config.tokens_per_forward).run(drawn, attempt):
         for row, value in zip(rows, values, strict=True):
             (read_out if row.reads_out else way)[row.index].append(value)
     for pair, one, other in zip(pairs, way, read_out, strict=True):
@@ -150,7 +158,7 @@ def _rows(
             times += [(0.0, True)] * max(2, -(-samples // READ_OUT_SHARE))
         for time, reads_out in times:
             noise = torch.from_numpy(generator.standard_normal((pair.length, width)))
-            yield _Row(index=index, time=time, reads_out=reads_out, noise=noise)
+            yield _Row(index=index, width=pair.length, time=time, reads_out=reads_out, noise=noise)
 
 
 def _times(chain: LatentChain, uniforms: np.ndarray) -> list[float]:

@@ -1,7 +1,7 @@
-"""The chain rule from left to right: what decoding in reading order, one token a step, would give.
+"""The chain rule in reading order, and against it: decoding one token a step in a fixed order.
 
-Knows mask sets and arithmetic only. The registry names it; `auto` chooses it for families whose
-attention is made for that order.
+Knows mask sets and arithmetic only. The registry names both; `auto` chooses `left_to_right` for
+families whose attention is made for that order.
 """
 
 import numpy as np
@@ -20,7 +20,23 @@ def left_to_right(setting: Setting) -> Plan:
     at temperature 1 in this order, on a canvas of this length (the fixed-order chain of any-order
     models, arXiv 2502.09992, Eq. 15, for one permutation); of no other order, and no bound of one.
     """
-    length = setting.length
+    behind = np.zeros(2 * setting.length - 1, dtype=np.bool_)
+    behind[setting.length - 1 :] = True
+    return _chain(behind, "left_to_right")
+
+
+def right_to_left(setting: Setting) -> Plan:
+    """Sum over k of s({1, ..., k}, k): the same against the reading order, last token first."""
+    before = np.zeros(2 * setting.length - 1, dtype=np.bool_)
+    before[: setting.length] = True
+    return _chain(before, "right_to_left")
+
+
+def _chain(masked: Line, estimator: str) -> Plan:
+    """Row k masks what `masked` says around its middle, put at position k, and reads k."""
+    length = (len(masked) + 1) // 2
+    one = np.zeros_like(masked)
+    one[length - 1] = True
 
     def estimate(table: Table) -> Estimate:
         return Estimate(
@@ -28,12 +44,10 @@ def left_to_right(setting: Setting) -> Plan:
             stderr=0.0,
             exact=True,
             quantity="log_likelihood",
-            estimator="left_to_right",
+            estimator=estimator,
         )
 
-    behind, one = np.zeros((2, 2 * length - 1), dtype=np.bool_)
-    behind[length - 1 :] = one[length - 1] = True
-    return Plan(masks=_rows(behind, length), estimate=estimate, read=_rows(one, length))
+    return Plan(masks=_rows(masked, length), estimate=estimate, read=_rows(one, length))
 
 
 def _rows(line: Line, length: int) -> Masks:

@@ -1,12 +1,12 @@
 """The Monte-Carlo ELBO with a fixed number of masked tokens per draw.
 
-Knows mask sets and weights only. `auto` and the registry name it.
+Knows mask sets and weights only. The registry names it; `auto` takes it for a single canvas.
 """
 
 import numpy as np
 
-from dllm_eval.likelihood.draws import distinct, stderr_of_mean, stratified_counts, uniform_subsets
-from dllm_eval.likelihood.plan import Estimate, Plan, Setting, Table
+from dllm_eval.likelihood.plan import Plan, Setting, Table
+from dllm_eval.likelihood.stratified import Terms, stratified
 
 
 def monte_carlo(setting: Setting) -> Plan:
@@ -18,20 +18,16 @@ def monte_carlo(setting: Setting) -> Plan:
     standard error is `stderr_of_mean`: conservative, and infinite for a single sample.
     """
     length = setting.length
-    generator = np.random.default_rng(setting.seed)
-    # The counts' numbers come first: pairs that differ in length still share them.
-    counts = stratified_counts(length, generator.random(setting.samples))
-    masks, inverse = distinct(uniform_subsets(counts, length, generator))
+    nothing = np.zeros(length)
 
-    def estimate(table: Table) -> Estimate:
-        draws = length / counts * table.sum(axis=1)[inverse]
-        return Estimate(
-            value=float(draws.mean()),
-            stderr=stderr_of_mean(draws),
-            exact=False,
-            quantity="elbo",
-            estimator="monte_carlo",
-            samples=setting.samples,
-        )
+    def control(_: Table) -> tuple[Terms, Terms]:
+        return nothing, nothing
 
-    return Plan(masks=masks, estimate=estimate)
+    return stratified(
+        setting,
+        num_draws=setting.samples,
+        sizes=range(1, length + 1),
+        fixed=np.zeros((0, length), dtype=np.bool_),
+        control=control,
+        estimator="monte_carlo",
+    )

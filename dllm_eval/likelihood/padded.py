@@ -3,18 +3,14 @@
 Knows pairs and padding; knows no model and no noise. `discrete_time` and `latent_bound` call it.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
-from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from dllm_eval.errors import UsageError
 from dllm_eval.likelihood.pair import Pair
-
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,13 +50,6 @@ class Padded:
         for row, part in enumerate(parts):
             out[row, len(out[row]) - len(part) :] = part
         return out.to(self.tokens.device)
-
-
-def chunked(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """The items in lists of up to `size`, taken only when asked for."""
-    source = iter(items)
-    while some := list(islice(source, size)):
-        yield some
 
 
 def not_numbers() -> UsageError:

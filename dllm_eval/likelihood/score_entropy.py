@@ -14,7 +14,8 @@ from torch import Tensor
 
 from dllm_eval.api import Denoiser, Likelihood
 from dllm_eval.errors import UsageError
-from dllm_eval.likelihood.batch import Batch, Request, batches
+from dllm_eval.likelihood.batch import Batch, Canvases, Request, pack
+from dllm_eval.likelihood.budget import Budget
 from dllm_eval.likelihood.config import LikelihoodConfig
 from dllm_eval.likelihood.draws import stderr_of_mean, stratified_counts, uniform_subsets
 from dllm_eval.likelihood.pair import Pair
@@ -68,7 +69,7 @@ def score_entropy(
         denoiser: A model whose exp(logits) estimate p(x_0 | x_t), told the time.
         pairs: What to score.
         seeds: One per pair.
-        config: `samples` and `batch_size` are read.
+        config: `samples` and `tokens_per_forward` are read.
 
     Yields:
         One Likelihood per pair, in order, in nats.
@@ -84,7 +85,7 @@ def score_entropy(
         Request(pair=pair, masks=drawn.masks) for pair, drawn in zip(pairs, draws, strict=True)
     ]
     times = np.concatenate([drawn.times for drawn in draws])
-    sums = _sums(denoiser, requests, times, config.batch_size)
+    sums = _sums(denoiser, requests, times, config.tokens_per_forward)
     for pair, drawn in zip(pairs, draws, strict=True):
         values = drawn.weights * np.array([next(sums) for _ in drawn.times])
         yield _likelihood(pair, values)
@@ -121,16 +122,22 @@ def _draw(length: int, seed: int, samples: int) -> _Draws:
 
 
 def _sums(
-    denoiser: Denoiser, requests: Sequence[Request], times: NDArray[np.float64], rows: int
+    denoiser: Denoiser, requests: Sequence[Request], times: NDArray[np.float64], tokens: int
 ) -> Iterator[float]:
     """Per mask set, in order: the sum over its positions of log w(x) - (W - 1)."""
     done = 0
-    for batch in batches(requests, rows, denoiser.family):
+
+    def attempt(pieces: list[Canvases]) -> NDArray[np.float64]:
+        batch = pack(pieces, denoiser.family)
         count = len(batch.token_ids)
         terms = _terms(denoiser, batch, times[done : done + count])
         row_of = batch.masked // (batch.rows.stop - batch.rows.start)
-        yield from np.bincount(row_of, weights=terms, minlength=count).tolist()
-        done += count
+        return np.bincount(row_of, weights=terms, minlength=count).astype(np.float64)
+
+    # No canvas is shared: each is told a time of its own.
+    for _, sums in Budget(tokens).run(map(Canvases.of, requests), attempt):
+        done += len(sums)
+        yield from sums.tolist()
 
 
 def _terms(denoiser: Denoiser, batch: Batch, times: NDArray[np.float64]) -> NDArray[np.float64]:

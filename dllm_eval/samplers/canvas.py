@@ -15,6 +15,8 @@ from dllm_eval.api import CacheKind, Generation, Prompt
 from dllm_eval.errors import UsageError
 from dllm_eval.families import Family
 from dllm_eval.samplers.last_pass import LastPass
+from dllm_eval.samplers.prompt_check import check_prompt
+from dllm_eval.samplers.teacher import Teacher
 
 
 @dataclass(kw_only=True)
@@ -31,6 +33,8 @@ class Canvas:
     """(batch, length) bool, True at prefix, suffix and padding: never written."""
     starts: Sequence[int]
     """Each row's first canvas column."""
+    ends: Sequence[int]
+    """Behind each row's last column to fill in, the overhang included."""
     gen_length: int
     step_set: Tensor
     """(batch, length) int64: the step at which a position was revealed, else -1."""
@@ -52,6 +56,8 @@ class Canvas:
     """What the passes over this batch remember of one another; `reader.py` says so."""
     latents: Tensor | None = None
     """(batch, length, width): what a continuous family denoises in place of tokens."""
+    teacher: Teacher | None = None
+    """Says what is written in place of the model's proposals."""
 
     @classmethod
     def build(
@@ -63,12 +69,13 @@ class Canvas:
         gen_length: int,
         device: torch.device,
         overhang: int = 0,
+        cut: bool = False,
     ) -> "Canvas":
         """Lays out prompts around `gen_length` masks, and `overhang` more that nobody reads.
 
         Where blocks count from a row's own first token, rows are shifted by whole blocks only, so
         that blocks are the same columns in every row, and the canvas runs on to the end of its
-        last block: that overhang is denoised and thrown away.
+        last block: that overhang is denoised and thrown away. With `cut` all overhang is padding.
 
         Raises:
             UsageError: A row does not fit the model, or a prompt holds the mask token or an id
@@ -81,13 +88,15 @@ class Canvas:
             starts = [whole] * len(prompts)
         else:
             starts = [whole + length % block for length in before]
-        ends = [-(-(start + gen_length + overhang) // block) * block for start in starts]
-        length = max(end + len(prompt.suffix) for end, prompt in zip(ends, prompts, strict=True))
+        whole_ends = [-(-(start + gen_length + overhang) // block) * block for start in starts]
+        ends = [start + gen_length for start in starts] if cut else whole_ends
+        lasts = [end + len(prompt.suffix) for end, prompt in zip(ends, prompts, strict=True)]
+        length = max(*whole_ends, *lasts)
         tokens = np.full((len(prompts), length), family.pad_id, dtype=np.int64)
         valid = np.zeros(tokens.shape, dtype=np.bool_)
         given = np.ones(tokens.shape, dtype=np.bool_)
         for row, (prompt, start, end) in enumerate(zip(prompts, starts, ends, strict=True)):
-            _check_prompt(prompt, family, vocab_size, gen_length)
+            check_prompt(prompt, family, vocab_size, gen_length)
             first, last = start - len(prompt.prefix), end + len(prompt.suffix)
             tokens[row, first:start] = prompt.prefix
             tokens[row, start:end] = max(family.mask_id, 0)
@@ -104,6 +113,7 @@ class Canvas:
             valid=None if valid.all() else torch.from_numpy(valid).to(device),
             given=torch.from_numpy(given).to(device),
             starts=starts,
+            ends=ends,
             gen_length=gen_length,
             step_set=torch.full_like(ids, -1),
             steps_done=counts,
@@ -131,10 +141,10 @@ class Canvas:
     def open_counts(self, block: slice) -> list[int]:
         """How many positions of the block each row has to fill in; known without the device."""
         return [
-            max(0, block.stop - max(start, block.start))
+            max(0, min(block.stop, end) - max(start, block.start))
             if start + self.gen_length > block.start
             else 0
-            for start in self.starts
+            for start, end in zip(self.starts, self.ends, strict=True)
         ]
 
     def work_on(self, rows: Sequence[bool], waiting: Sequence[bool] | None = None) -> None:
@@ -169,6 +179,8 @@ class Canvas:
             chosen: (batch, rows) bool.
             tokens: (batch, rows) int64, read where chosen.
         """
+        if self.teacher is not None:
+            tokens = self.teacher.corrected(rows, chosen, tokens)
         area, steps = self.tokens[:, rows], self.step_set[:, rows]
         torch.where(chosen, tokens, area, out=area)
         torch.where(chosen, self.steps_done, steps, out=steps)
@@ -267,30 +279,3 @@ def visible_tokens(tokens: Sequence[int], end_ids: Sequence[int]) -> tuple[int, 
         if token in end_ids:
             return tuple(tokens[:index])
     return tuple(tokens)
-
-
-def _check_prompt(prompt: Prompt, family: Family, vocab_size: int, canvas: int) -> None:
-    given = len(prompt.prefix) + len(prompt.suffix)
-    if given + canvas > family.context_length:
-        raise UsageError(
-            f"prompt of {given} tokens and canvas of {canvas} make {given + canvas}, "
-            f"over the model's context of {family.context_length}; shorten gen_length"
-        )
-    if not prompt.prefix and family.looks_back and family.logits_shift:
-        raise UsageError(
-            f"family {family.name!r} predicts a token from its left neighbour and cannot begin "
-            "with an empty prompt; pass at least one token"
-        )
-    if prompt.suffix and not family.looks_ahead:
-        raise UsageError(
-            f"family {family.name!r} looks back only and cannot see a suffix; pass the prefix alone"
-        )
-    if family.mask_id in prompt.prefix or family.mask_id in prompt.suffix:
-        raise UsageError(
-            f"the prompt contains the mask token (id {family.mask_id}); "
-            "pass the text around the gap as prefix and suffix"
-        )
-    ids = (*prompt.prefix, *prompt.suffix)
-    for token in (min(ids, default=0), max(ids, default=0)):
-        if not 0 <= token < vocab_size:
-            raise UsageError(f"the prompt holds the token id {token}; known: 0 to {vocab_size - 1}")

@@ -63,8 +63,11 @@ def denoise(denoiser: Denoiser, canvas: Canvas, config: SamplerConfig) -> int:
     noise = Noise(canvas.prompts, canvas.tokens.device)
     rule = rule_for(denoiser, canvas, config, noise)
     reader = Reader(denoiser, canvas, config)
-    # Rules that move the canvas or draw whole distributions want logits.
-    late = type(rule) is RevealRule and late_head.applies(denoiser, config)
+    if canvas.teacher is not None and type(rule) is not RevealRule:
+        raise UsageError(f"{type(rule).__name__} cannot follow a given text; accepted: RevealRule")
+    # Rules that move the canvas or draw whole distributions want logits, and so does a teacher.
+    plain = type(rule) is RevealRule and canvas.teacher is None
+    late = plain and late_head.applies(denoiser, config)
     rule.prepare()
     blocks, host_syncs = canvas.blocks(block_length), 0
     for index, block in enumerate(blocks):

@@ -27,7 +27,7 @@ from dllm_eval.samplers.parts.part import (
     Part,
     Select,
 )
-from dllm_eval.samplers.proposal import Prediction, Proposal, propose
+from dllm_eval.samplers.proposal import Prediction, Proposal, forbid, propose
 from dllm_eval.samplers.reference import propose_reference
 from dllm_eval.samplers.revision import edits
 from dllm_eval.samplers.rules import Step
@@ -257,6 +257,9 @@ class RevealRule:
         if adjust is not None and not self._first_alone:
             now = self._remembering(Moment(**moment), adjust)
             prediction = adjust.adjust(prediction.float(), now)
+        if self.canvas.teacher is not None:
+            forbid(prediction, config, family)
+            self.canvas.teacher.look(prediction, moment["rows"])
         if config.mode == "fast":
             return propose(prediction, config, family, self.noise)
         own = [

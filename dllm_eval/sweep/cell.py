@@ -22,7 +22,7 @@ from dllm_eval.sweep.folder import CellFolder
 from dllm_eval.sweep.models import build, keeps_log
 from dllm_eval.sweep.plan import Cell
 from dllm_eval.sweep.quiet import collect_environment_once
-from dllm_eval.sweep.scores import check_metric, score_records
+from dllm_eval.sweep.scores import check_direction, check_metric, score_records
 from dllm_eval.sweep.tasks import task_facts, task_manager
 
 _PILOT_DOCUMENTS = 2
@@ -46,6 +46,7 @@ def run_cell(cell: Cell, folder: CellFolder, options: Options) -> None:
     """
     if folder.finished:
         return
+    check_direction(cell)
     collect_environment_once()
     with FileLog(folder.requests) as log:
         lm = build(cell, log)

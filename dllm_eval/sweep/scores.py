@@ -12,12 +12,14 @@ from dllm_eval.errors import UsageError
 from dllm_eval.records import ScoreRecord
 from dllm_eval.sweep.plan import Cell
 
+LOWER_IS_BETTER = ("word_perplexity", "byte_perplexity", "bits_per_byte", "perplexity")
+
 
 def score_records(samples: dict[str, list[dict[str, Any]]]) -> list[ScoreRecord]:
     """One record per document, metric and filter.
 
-    Metrics that are no number per document (word perplexity's pairs) have no record; their
-    aggregate stands in lm-eval's own result file.
+    Metrics that are no number per document have no record; their aggregate stands in lm-eval's own
+    result file.
 
     Args:
         samples: Task name -> the samples that `simple_evaluate` logged for it.
@@ -29,12 +31,36 @@ def score_records(samples: dict[str, list[dict[str, Any]]]) -> list[ScoreRecord]
             metric=metric,
             filter=str(sample["filter"]),
             value=float(sample[metric]),
+            gold=_gold(sample),
         )
         for task, logged in samples.items()
         for sample in logged
         for metric in sample["metrics"]
         if isinstance(sample[metric], Real | np.bool_)
     ]
+
+
+def _gold(sample: dict[str, Any]) -> int | None:
+    """The number of the right choice, where the document asks one request for each choice."""
+    target, num_choices = sample.get("target"), len(sample.get("resps", ()))
+    if not isinstance(target, int | np.integer) or isinstance(target, bool) or num_choices < 2:
+        return None
+    return int(target) if 0 <= target < num_choices else None
+
+
+def check_direction(cell: Cell) -> None:
+    """Makes sure, before anything runs, that more of the suite's metric is better.
+
+    Raises:
+        UsageError: It is a perplexity. lm-eval weighs documents by their length in it, too, so the
+            mean over documents that a sweep compares would be another number.
+    """
+    if cell.metric in LOWER_IS_BETTER:
+        raise UsageError(
+            f"metric {cell.metric!r} of task {cell.task!r} is better where it is lower, and one"
+            " number for all texts together; a sweep compares means of scores that are better where"
+            " they are higher. Run the task by dllm-eval run"
+        )
 
 
 def check_metric(cell: Cell, records: list[ScoreRecord]) -> None:

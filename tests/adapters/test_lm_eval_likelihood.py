@@ -64,6 +64,7 @@ def test_autoregressive_scores_are_the_chain_rule(
     model = make_model("dllm-ar", pretrained=tiny_llama, batch_size=4)
     asked = instances(tasks)
     answers = model.loglikelihood(asked, disable_tqdm=True)
+    given = set()
     for request, (value, greedy) in zip(asked, answers, strict=True):
         context, target = request.args
         before = model.tok_encode(context) or [model.prefix_token_id]
@@ -77,7 +78,10 @@ def test_autoregressive_scores_are_the_chain_rule(
         assert value == pytest.approx(expected, abs=1e-4)
         assert greedy == best
         record = records_of(model)[request.doc_id, request.idx]
-        assert (record.nfe, record.positions) == (1, len(ids) - 1)
+        # What an earlier choice of the question was given already costs nothing again.
+        own = (request.doc_id, *ids[:-1])
+        assert (record.nfe, record.positions) == ((0, 0) if own in given else (1, len(ids) - 1))
+        given.add(own)
         assert (record.exact, record.stderr, record.quantity) == (True, 0.0, "log_likelihood")
 
 
@@ -112,14 +116,14 @@ def test_rolling_scores_every_token_once(
     assert record.request_type == "loglikelihood_rolling"
     assert record.value == total < 0
 
-    windows = model._windows(text)
+    windows = model.rolling.windows(ids, model.prefix_token_id)
     assert [token for _, target in windows for token in target] == ids
     longest = 16 + (name == "dllm-ar")
     assert all(len(context) + len(target) <= longest for context, target in windows)
     assert all(a[1][-1] == b[0][-1] for a, b in pairwise(windows))
     identity = model._identities(task.instances)[0]
-    salts = model._scoring_job(identity, windows, rolling=True).salts
-    parts = model._score(windows, salts)
+    salts = model._rolling_job(identity, text).salts
+    parts = model._score(windows, salts, ())
     assert total == pytest.approx(sum(part.value for part in parts), abs=1e-3)
 
 
@@ -135,7 +139,8 @@ def test_rolling_windows_share_no_noise_and_choices_share_all(
     task.build_all_requests()
     parts = scores_of(model, monkeypatch)
     values = model.loglikelihood_rolling(task.instances, disable_tqdm=True)
-    windows = len(model._windows(text))
+    ids = model.tok_encode(text)
+    windows = len(model.rolling.windows(ids, model.prefix_token_id))
     assert windows > 2
     assert len({part.value for part in parts}) == len(parts) == 3 * windows
     assert len(set(values)) == 3
@@ -156,8 +161,8 @@ def scores_of(model: Any, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     seen: list[Any] = []
     original = model._score
 
-    def keeping(pairs: Any, salts: Any) -> Any:
-        found = original(pairs, salts)
+    def keeping(pairs: Any, salts: Any, questions: Any) -> Any:
+        found = original(pairs, salts, questions)
         seen.extend(found)
         return found
 
@@ -193,8 +198,9 @@ def test_an_impossible_answer_stays_impossible_after_resuming(
     first = make_model(name, **arguments)
     original = first._score
 
-    def scored(pairs: Any, salts: Any) -> Any:
-        return [replace(part, value=value, stderr=inf) for part in original(pairs, salts)]
+    def scored(pairs: Any, salts: Any, questions: Any) -> Any:
+        parts = original(pairs, salts, questions)
+        return [replace(part, value=value, stderr=inf) for part in parts]
 
     monkeypatch.setattr(first, "_score", scored)
     assert first.loglikelihood(asked, disable_tqdm=True)[0][0] == value
@@ -266,12 +272,14 @@ def test_resuming_scores_nothing_twice(
     scored = []
     original = again._score
 
-    def counting(pairs: Any, salts: Any) -> Any:
+    def counting(pairs: Any, salts: Any, questions: Any) -> Any:
         scored.extend(pairs)
-        return original(pairs, salts)
+        return original(pairs, salts, questions)
 
     monkeypatch.setattr(again, "_score", counting)
     answers = again.loglikelihood(asked, disable_tqdm=True)
     again.log.close()
     assert answers[:4] == early
-    assert len(scored) == len(asked) - 4
+    # The second question had one of its three choices in the log, and is a whole again.
+    assert len(scored) == len(asked) - 3
+    assert scored[:3] == [again._pair(*request.args) for request in asked[3:6]]

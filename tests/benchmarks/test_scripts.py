@@ -20,6 +20,7 @@ RUNS: dict[str, tuple[list[str], int]] = {
     "break_even": ([*TINY, "--canvas", "16", "--steps", "4", "--requests", "2"], 5),
     "caches": ([*TINY, "--canvas", "8", "--block", "4", "--steps", "8", "--answers", "2"], 4),
     "plain_loop": ([*TINY, "--canvas", "8", "--block", "8", "4", "--steps", "4"], 12),
+    "likelihood_letters": ([*TINY, "--context", "8", "16"], 2),
     "length": ([*TINY, "--length", "8", "16", "32", "--steps", "8", "16"], 3),
 }
 """Script -> its options, and how many rows its tables have together."""

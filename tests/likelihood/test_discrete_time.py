@@ -148,7 +148,7 @@ def estimate(
     model: TableDenoiser, context: tuple[int, ...], target: tuple[int, ...], samples: int = 4000
 ) -> Likelihood:
     pair = Pair(token_ids=np.array([*context, *target]), target_length=len(target))
-    config = LikelihoodConfig(samples=samples, batch_size=samples)
+    config = LikelihoodConfig(samples=samples, tokens_per_forward=10**6)
     return next(iter(discrete_time(model, [pair], [7], config)))
 
 
@@ -197,7 +197,7 @@ def test_batches_neighbours_and_order_change_nothing() -> None:
         next(iter(discrete_time(model, [pair], [seed], LikelihoodConfig(samples=20))))
         for pair, seed in zip(pairs, (5, 6), strict=True)
     ]
-    config = LikelihoodConfig(samples=20, batch_size=7)
+    config = LikelihoodConfig(samples=20, tokens_per_forward=35)
     together = list(discrete_time(model, pairs[::-1], [6, 5], config))[::-1]
     for one, other in zip(alone, together, strict=True):
         assert one.value == pytest.approx(other.value, abs=1e-9)

@@ -110,8 +110,29 @@ def test_exact_estimators_give_the_truth_of_a_consistent_model(
     assert result.value == pytest.approx(truth, abs=1e-6)
 
 
-def test_auto_goes_by_the_length(tabular: Denoiser) -> None:
-    config = LikelihoodConfig(max_enumeration=3, samples=4)
-    pairs = [(CONTEXT, (1,) * length) for length in (1, 2, 3, 4)]
-    names = [result.estimator for result in score(tabular, pairs, config)]
-    assert names == ["single_token", "enumeration", "enumeration", "monte_carlo"]
+@pytest.mark.parametrize(
+    ("samples", "max_enumeration", "names"),
+    [
+        (128, 6, {1: "single_token", 6: "enumeration", 7: "end_strata", 40: "end_strata"}),
+        (63, 6, {6: "enumeration", 7: "end_strata", 56: "end_strata", 57: "control_variate"}),
+        (62, 6, {5: "enumeration", 6: "end_strata"}),
+        (128, 2, {2: "enumeration", 3: "end_strata"}),
+        (13, 6, {3: "enumeration", 4: "end_strata", 6: "end_strata", 7: "control_variate"}),
+        (2, 6, {1: "single_token", 2: "control_variate"}),
+        (1, 6, {1: "single_token", 2: "monte_carlo"}),
+    ],
+)
+def test_auto_goes_by_the_length_and_the_budget(
+    tabular: Denoiser, samples: int, max_enumeration: int, names: dict[int, str]
+) -> None:
+    config = LikelihoodConfig(max_enumeration=max_enumeration, samples=samples)
+    results = score(tabular, [(CONTEXT, (1,) * length) for length in names], config)
+    assert [result.estimator for result in results] == list(names.values())
+    assert all(result.nfe <= samples for result in results)
+
+
+def test_auto_s_estimate_says_what_ran_and_stays_within_the_budget(tabular: Denoiser) -> None:
+    (found,) = score(tabular, [(CONTEXT, (1, 0) * 5)], LikelihoodConfig(samples=24))
+    assert (found.estimator, found.quantity, found.exact) == ("end_strata", "elbo", False)
+    assert found.nfe <= 24
+    assert found.degrees is not None

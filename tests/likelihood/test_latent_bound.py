@@ -79,7 +79,7 @@ def normal(points: Grid, mean: Grid | float, variance: float) -> Grid:
 
 def estimate(model: NumberModel, context: list[int], target: list[int], samples: int) -> Likelihood:
     pair = Pair(token_ids=np.array([*context, *target]), target_length=len(target))
-    config = LikelihoodConfig(samples=samples, batch_size=samples)
+    config = LikelihoodConfig(samples=samples, tokens_per_forward=10**6)
     return next(iter(latent_bound(model, [pair], [3], config)))
 
 
@@ -252,7 +252,7 @@ def test_batches_neighbours_and_padding_change_nothing(chain: LatentChain) -> No
         next(iter(latent_bound(model, [pair], [seed], LikelihoodConfig(samples=10))))
         for pair, seed in zip(pairs, (5, 6), strict=True)
     ]
-    config = LikelihoodConfig(samples=10, batch_size=7)
+    config = LikelihoodConfig(samples=10, tokens_per_forward=35)
     together = list(latent_bound(model, pairs[::-1], [6, 5], config))[::-1]
     for one, other in zip(alone, together, strict=True):
         assert one.value == pytest.approx(other.value, abs=1e-9)

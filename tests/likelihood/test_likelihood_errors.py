@@ -17,7 +17,10 @@ from dllm_eval.registry import ESTIMATORS, resolve
         ({"estimator": "monte_carol"}, "unknown likelihood estimator 'monte_carol' (did you mean"),
         ({"samples": 0}, "samples is 0; accepted: a whole number of at least 1"),
         ({"samples": 2.5}, "samples is 2.5; accepted: a whole number of at least 1"),
-        ({"batch_size": -1}, "batch_size is -1; accepted: a whole number of at least 1"),
+        (
+            {"tokens_per_forward": -1},
+            "tokens_per_forward is -1; accepted: a whole number of at least 1",
+        ),
         ({"max_enumeration": 0}, "max_enumeration is 0; accepted"),
         ({"max_enumeration": 40}, "max_enumeration is 40, i.e. 2^40 forwards"),
     ],

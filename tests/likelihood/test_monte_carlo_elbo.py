@@ -1,46 +1,28 @@
 """Monte-Carlo estimators: unbiased for any (length, samples), with a standard error that covers."""
 
 from collections.abc import Callable
-from functools import lru_cache
-from itertools import combinations, pairwise
-from math import comb
+from itertools import pairwise
 from statistics import variance
 
 import numpy as np
 import pytest
+from mask_tables import elbo, random_table, run, standard_errors_off
 from numpy.typing import NDArray
 from scipy import stats
 
 from dllm_eval.api import Denoiser
 from dllm_eval.likelihood import log_likelihood
 from dllm_eval.likelihood.control_variate import control_variate
-from dllm_eval.likelihood.draws import stderr_of_mean, stratified_counts, uniform_subsets
+from dllm_eval.likelihood.draws import (
+    effective_degrees,
+    stderr_of_mean,
+    stratified_counts,
+    uniform_subsets,
+)
 from dllm_eval.likelihood.monte_carlo import monte_carlo
-from dllm_eval.likelihood.plan import Estimate, Estimator, Setting
+from dllm_eval.likelihood.plan import Estimator, Setting
 
 SIZES = [(2, 3), (3, 5), (4, 1), (7, 5), (7, 8), (8, 16), (10, 4), (10, 33)]
-
-
-@lru_cache(maxsize=16)
-def random_table(length: int) -> tuple[NDArray[np.float64], float]:
-    """s(S, i) for every set, by the set's bits, and its ELBO."""
-    generator = np.random.default_rng(length)
-    codes = np.arange(2**length)
-    masks = (codes[:, None] >> np.arange(length)) % 2 == 1
-    easier_with_less_masked = 0.3 + masks.mean(axis=1, keepdims=True)
-    table = -easier_with_less_masked * generator.exponential(size=(2**length, length))
-    table = np.where(masks, table, 0.0)
-    elbo = 0.0
-    for size in range(1, length + 1):
-        for subset in combinations(range(length), size):
-            elbo += sum(table[sum(2**i for i in subset)]) / size / comb(length, size)
-    return table, elbo
-
-
-def run(estimator: Estimator, length: int, samples: int, seed: int) -> Estimate:
-    plan = estimator(Setting(length=length, samples=samples, max_enumeration=1, seed=seed))
-    table, _ = random_table(length)
-    return plan.estimate(table[plan.masks @ (1 << np.arange(length))])
 
 
 @pytest.mark.parametrize(
@@ -49,9 +31,9 @@ def run(estimator: Estimator, length: int, samples: int, seed: int) -> Estimate:
     + [(control_variate, *size) for size in SIZES if size[1] > 1],
 )
 def test_mean_over_seeds_is_the_elbo(estimator: Estimator, length: int, samples: int) -> None:
-    values = [run(estimator, length, samples, seed).value for seed in range(800)]
-    deviation = np.mean(values) - random_table(length)[1]
-    assert abs(deviation) < 4 * np.std(values, ddof=1) / len(values) ** 0.5
+    table = random_table(length)
+    values = [run(estimator, table, samples, seed).value for seed in range(800)]
+    assert abs(standard_errors_off(values, elbo(table))) < 4
 
 
 @pytest.mark.parametrize("estimator", ["monte_carlo", "control_variate"])
@@ -115,11 +97,12 @@ def test_subsets_of_a_size_are_equally_likely() -> None:
 def test_standard_error_covers(estimator: Estimator, length: int, samples: int) -> None:
     """At least 95 % of the 95 % intervals, less 4 binomial standard deviations; not too wide."""
     num_seeds = 1200
-    elbo = random_table(length)[1]
-    results = [run(estimator, length, samples, seed) for seed in range(num_seeds)]
-    errors = np.array([result.value - elbo for result in results])
+    table = random_table(length)
+    truth = elbo(table)
+    results = [run(estimator, table, samples, seed) for seed in range(num_seeds)]
+    errors = np.array([result.value - truth for result in results])
     stderrs = np.array([result.stderr for result in results])
-    wide = stats.t.ppf(0.975, df=max(1, samples // 2))
+    wide = stats.t.ppf(0.975, df=np.array([result.degrees for result in results], dtype=np.float64))
     covered = np.mean(np.abs(errors) <= wide * stderrs)
     assert covered > 0.95 - 4 * (0.95 * 0.05 / num_seeds) ** 0.5
     # The mean of squared errors has a relative sd of about (2 / num_seeds)^0.5, 4 %, more with
@@ -128,32 +111,61 @@ def test_standard_error_covers(estimator: Estimator, length: int, samples: int) 
     assert 0.85 < ratio < 2.0
 
 
-@pytest.mark.parametrize("num_draws", [2, 3, 4, 5, 8, 9])
+def collapsed(draws: list[float], first: int) -> list[list[float]]:
+    """Groups of two, but for a first one of `first` and a last one that takes who is left alone."""
+    groups, rest, size = [], list(draws), first
+    while rest:
+        if len(rest) == size + 1:
+            size += 1
+        groups.append(rest[:size])
+        rest, size = rest[size:], 2
+    return groups
+
+
+@pytest.mark.parametrize("num_draws", [2, 3, 4, 5, 6, 8, 9])
 def test_standard_error_is_collapsed_strata(num_draws: int) -> None:
     draws = np.random.default_rng(num_draws).normal(size=num_draws).tolist()
-    groups, rest = [], list(draws)
-    while rest:
-        size = 3 if len(rest) == 3 else 2
-        groups.append(rest[:size])
-        rest = rest[size:]
-    expected = sum(len(group) * variance(group) for group in groups) ** 0.5 / num_draws
-    assert stderr_of_mean(np.array(draws)) == pytest.approx(expected, rel=1e-12)
+    ways = [collapsed(draws, first) for first in ((2,) if num_draws < 5 else (2, 3))]
+    total, squares = 0.0, 0.0
+    for groups in ways:
+        assert [draw for group in groups for draw in group] == draws
+        assert {len(group) for group in groups} <= {2, 3}
+        total += sum(len(group) * variance(group) for group in groups) / len(ways)
+        squares += sum((len(g) * variance(g)) ** 2 / len(g) for g in groups) / len(ways)
+    assert stderr_of_mean(np.array(draws)) == pytest.approx(total**0.5 / num_draws, rel=1e-12)
+    degrees = min(max(total**2 / squares - 1, 1), num_draws - 1)
+    assert effective_degrees(np.array(draws)) == pytest.approx(degrees, rel=1e-12)
+
+
+def test_degrees_go_by_where_the_variance_is() -> None:
+    """Equal strata have two degrees for three pairs; with all of it in one pair there is one."""
+    generator = np.random.default_rng(0)
+    equal = [effective_degrees(generator.normal(size=60)) for _ in range(400)]
+    assert 17 < np.mean(np.array(equal, dtype=np.float64)) < 23
+    lonely = np.zeros(60)
+    lonely[3] = 1.0
+    assert effective_degrees(lonely) == 1.0
+    assert effective_degrees(np.zeros(60)) == 59.0
 
 
 @pytest.mark.parametrize("draws", [[1.5], [-np.inf, -1.0, 2.0]])
 def test_standard_error_is_infinite_where_unknown(draws: list[float]) -> None:
     assert stderr_of_mean(np.array(draws)) == np.inf
+    assert effective_degrees(np.array(draws)) is None
 
 
 def test_control_variate_removes_all_noise_where_it_is_the_term_itself() -> None:
-    """Where s(S, i) does not depend on S, the plain estimate is noisy and this one is not."""
+    """Where s(S, i) is half of s(all, i) for a single token, and goes there linearly."""
     length = 7
     terms = -np.arange(1.0, length + 1)
     spread: dict[Callable[[Setting], object], float] = {}
     for estimator in (monte_carlo, control_variate):
         plan = estimator(Setting(length=length, samples=5, max_enumeration=1, seed=0))
-        estimate = plan.estimate(np.where(plan.masks, terms, 0.0))
-        spread[estimator] = abs(estimate.value - terms.sum())
+        size = plan.masks.sum(axis=1, keepdims=True)
+        factor = (1 + (size - 1) / (length - 1)) / 2
+        estimate = plan.estimate(np.where(plan.masks, factor * terms, 0.0))
+        # The mean over sizes of the factor is 3/4.
+        spread[estimator] = abs(estimate.value - 0.75 * terms.sum())
     assert spread[control_variate] < 1e-12 < 0.1 < spread[monte_carlo]
 
 

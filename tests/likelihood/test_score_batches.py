@@ -39,13 +39,13 @@ CONFIG = LikelihoodConfig(samples=11, max_enumeration=4)
 
 
 @pytest.mark.parametrize("check_greedy", [False, True])
-def test_batch_size_order_and_neighbours_change_nothing(
+def test_budget_order_and_neighbours_change_nothing(
     tabular: Denoiser, *, check_greedy: bool
 ) -> None:
     config = replace(CONFIG, check_greedy=check_greedy)
-    alone = [score(tabular, [pair], replace(config, batch_size=1))[0] for pair in PAIRS]
-    for batch_size in (1, 2, 7, 32, 1000):
-        assert score(tabular, PAIRS, replace(config, batch_size=batch_size)) == alone
+    alone = [score(tabular, [pair], replace(config, tokens_per_forward=1))[0] for pair in PAIRS]
+    for tokens in (1, 14, 50, 8192, 10**6):
+        assert score(tabular, PAIRS, replace(config, tokens_per_forward=tokens)) == alone
     backwards = score(tabular, PAIRS[::-1], config)
     assert backwards[::-1] == alone
     assert score(tabular, PAIRS[2:5], config) == alone[2:5]
@@ -56,9 +56,9 @@ def test_padding_never_leaks_into_a_real_forward_pass(
     tiny_model: Callable[[int], Denoiser], shift: int
 ) -> None:
     denoiser = tiny_model(shift)
-    alone = [score(denoiser, [pair], replace(CONFIG, batch_size=1))[0] for pair in PAIRS]
-    for batch_size in (3, 32, 500):
-        together = score(denoiser, PAIRS, replace(CONFIG, batch_size=batch_size))
+    alone = [score(denoiser, [pair], replace(CONFIG, tokens_per_forward=1))[0] for pair in PAIRS]
+    for tokens in (30, 300, 10**4):
+        together = score(denoiser, PAIRS, replace(CONFIG, tokens_per_forward=tokens))
         for one, other in zip(alone, together, strict=True):
             assert other.value == pytest.approx(one.value, abs=1e-5)
             assert other.stderr == pytest.approx(one.stderr, abs=1e-5)
@@ -89,7 +89,7 @@ def test_shift_changes_the_answer(tiny_model: Callable[[int], Denoiser]) -> None
 
 
 def test_costs_count_canvases_and_their_tokens_without_padding(tabular: Recorder) -> None:
-    results = score(tabular, PAIRS, replace(CONFIG, batch_size=8))
+    results = score(tabular, PAIRS, replace(CONFIG, tokens_per_forward=80))
     assert sum(result.nfe for result in results) == len(tabular.canvases)
     assert sum(result.positions for result in results) == sum(map(len, tabular.canvases))
     for (context, target), result in zip(PAIRS, results, strict=True):
@@ -102,8 +102,9 @@ def test_costs_count_canvases_and_their_tokens_without_padding(tabular: Recorder
 
 def test_forward_passes_are_full_and_logits_only_at_targets(tabular: Recorder) -> None:
     pairs = [([0] * context, [1, 2, 0]) for context in (30, 2, 9)]
-    score(tabular, pairs, replace(CONFIG, batch_size=8))
-    assert tabular.batches == [(8, 3), (8, 3), (5, 3)]
+    score(tabular, pairs, replace(CONFIG, tokens_per_forward=100))
+    # Seven canvases each of 33, 12 and 5 positions: 3, then 8, then 20 fit side by side.
+    assert tabular.batches == [(3, 3), (3, 3), (1 + 2, 3), (5 + 3, 3), (4, 3)]
 
 
 def test_a_mask_set_drawn_twice_is_evaluated_once(tabular: Recorder) -> None:
@@ -185,7 +186,8 @@ def test_salted_pairs_share_no_noise_and_keep_every_other_promise(tabular: Recor
     plain, again, one, two = (result.value for result in score(tabular, pairs, config, salts=salts))
     assert plain == again == score(tabular, pairs[:1], config)[0].value
     assert len({plain, one, two}) == 3
-    backwards = score(tabular, pairs[::-1], replace(config, batch_size=3), salts=salts[::-1])
+    config = replace(config, tokens_per_forward=24)
+    backwards = score(tabular, pairs[::-1], config, salts=salts[::-1])
     assert [result.value for result in backwards] == [two, one, again, plain]
     with pytest.raises(UsageError, match="3 salts for 4 pairs"):
         score(tabular, pairs, config, salts=salts[:3])

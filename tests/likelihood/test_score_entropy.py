@@ -77,13 +77,13 @@ def estimate(
     *,
     context: tuple[int, ...] = (3, 0),
     samples: int = 64,
-    batch_size: int = 32,
+    tokens: int = 8192,
 ) -> list[Likelihood]:
     pairs = [
         Pair(token_ids=np.array([*context, *target]), target_length=len(target))
         for target in targets
     ]
-    config = LikelihoodConfig(samples=samples, batch_size=batch_size)
+    config = LikelihoodConfig(samples=samples, tokens_per_forward=tokens)
     return list(score_entropy(model, pairs, list(range(len(pairs))), config))
 
 
@@ -138,14 +138,14 @@ def test_the_schedule_is_the_samplers() -> None:
 def test_the_estimate_is_the_published_integral(target: tuple[int, ...], normalised: bool) -> None:
     model = Scores(normalised=normalised)
     expected = integral(model, (3, 0), target)
-    (found,) = estimate(model, [target], samples=3000, batch_size=500)
+    (found,) = estimate(model, [target], samples=3000, tokens=2000)
     assert found.stderr < 0.1
     assert abs(found.value - expected) < 4 * found.stderr
     assert (found.quantity, found.exact, found.estimator) == ("elbo", False, "score_entropy")
 
 
 def test_the_standard_error_is_the_spread_of_the_estimates() -> None:
-    model, config = Scores(), LikelihoodConfig(samples=16, batch_size=400)
+    model, config = Scores(), LikelihoodConfig(samples=16, tokens_per_forward=10**5)
     pair = Pair(token_ids=np.array([3, *TARGET]), target_length=3)
     found = list(score_entropy(model, [pair] * 400, range(400), config))
     spread = np.std([one.value for one in found], ddof=1)
@@ -177,12 +177,12 @@ def test_it_is_a_bound_on_the_reverse_process() -> None:
 
 def test_a_pairs_value_does_not_depend_on_batches_and_neighbours() -> None:
     model = Scores()
-    together = estimate(model, [TARGET, TARGET[:1], (2, 2)], samples=10, batch_size=7)
+    together = estimate(model, [TARGET, TARGET[:1], (2, 2)], samples=10, tokens=20)
     pair = Pair(token_ids=np.array([3, 0, 2, 2]), target_length=2)
     (alone,) = score_entropy(model, [pair], [2], LikelihoodConfig(samples=10))
     assert together[2] == alone
-    assert max(model.rows) == 10
-    assert model.rows[:5] == [7, 7, 7, 7, 2]
+    # Ten canvases each of 5, 3 and 4 positions: of the longest in a pass, 20 positions at most.
+    assert model.rows == [4, 4, 2 + 2, 6, 2 + 3, 5, 2, 10]
 
 
 def test_what_it_costs_is_one_canvas_a_sample() -> None:

@@ -45,7 +45,7 @@ def test_padding_and_neighbours_change_nothing(tiny_model: Any, shift: int) -> N
     for together in (score(model, pairs, CONFIG), score(model, pairs[::-1], CONFIG)[::-1]):
         for one, other in zip(alone, together, strict=True):
             assert other.value == pytest.approx(one.value, abs=1e-5)
-    greedy = score(model, pairs, replace(CONFIG, check_greedy=True, batch_size=3))
+    greedy = score(model, pairs, replace(CONFIG, check_greedy=True, tokens_per_forward=20))
     assert all(result.is_greedy is not None for result in greedy)
 
 

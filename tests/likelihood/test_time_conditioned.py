@@ -20,7 +20,7 @@ FAMILIES: dict[str, tuple[ModuleType, str, str]] = {
     "plaid": (plaid, "auto", "latent_bound"),
     "diffusion_lm": (diffusion_lm, "auto", "latent_bound"),
 }
-CONFIG = LikelihoodConfig(samples=4, batch_size=8)
+CONFIG = LikelihoodConfig(samples=4, tokens_per_forward=48)
 PAIRS = [([9, 8, 7], [10, 11, 12]), ([9], [13]), ([9, 8], [14, 15, 16, 17, 18])]
 
 
@@ -46,7 +46,7 @@ def test_auto_is_the_family_s_own_bound(loaded: tuple[Any, str]) -> None:
 def test_order_and_neighbours_change_nothing(loaded: tuple[Any, str]) -> None:
     model, _ = loaded
     together = score(model, PAIRS, CONFIG)
-    backwards = score(model, PAIRS[::-1], replace(CONFIG, batch_size=3))[::-1]
+    backwards = score(model, PAIRS[::-1], replace(CONFIG, tokens_per_forward=20))[::-1]
     alone = [score(model, [pair], CONFIG)[0] for pair in PAIRS]
     for results in (backwards, alone):
         for one, other in zip(together, results, strict=True):
@@ -114,5 +114,6 @@ def test_bounds_of_other_families_are_refused(tabular: Any, name: str) -> None:
     assert str(error.value) == (
         f"likelihood estimator {name!r} means nothing for family 'fake', whose likelihood is"
         " 'masked'; accepted: auto, single_token, enumeration, monte_carlo, control_variate,"
-        " left_to_right"
+        " end_strata, random_order, left_to_right, right_to_left, importance_bound, upper_bound,"
+        " bernoulli_time, llada_mc, dream_mc, pseudo_likelihood, one_step, policy"
     )

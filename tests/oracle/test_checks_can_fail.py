@@ -1,12 +1,15 @@
 """Wrong samplers and wrong models, planted one at a time: the checks that ought to fail do."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from dllm_eval.likelihood import draws, orders, random_order, stratified
 from dllm_eval.oracle import (
     Answers,
     HiddenMarkovDenoiser,
@@ -26,6 +29,7 @@ from dllm_eval.samplers.parts.entropy_bounded import EntropyBounded
 from dllm_eval.samplers.parts.part import Decision, Look
 from dllm_eval.samplers.parts.remdm import RemdmCap
 from dllm_eval.samplers.parts.saber import Saber
+from dllm_eval.samplers.teacher import Teacher
 
 LEVEL = 1e-5
 """About what the whole self-test asks of one row."""
@@ -181,6 +185,62 @@ def test_another_adaptive_threshold_than_sabers_is_found(monkeypatch: pytest.Mon
     assert failing(check_saber(Setup())) == ["saber, backtrack never"]
 
 
+def test_mask_counts_one_too_small_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One masked token too often, and all of them never."""
+    honest = draws.stratified_counts
+
+    def fewer(length: int, uniforms: Any) -> Any:
+        return np.maximum(honest(length, uniforms) - 1, 1)
+
+    monkeypatch.setattr(stratified, "stratified_counts", fewer)
+    drawn = ["monte_carlo", "control_variate", "end_strata"]
+    rows = failing(check_likelihood.check_likelihoods(Setup()))
+    assert rows == [f"{name}, target of 4" for name in drawn]
+
+
+def test_a_chain_that_reads_what_it_does_not_reveal_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    honest = orders.draw_chains
+
+    def backwards(setting: Any, fewest: int) -> Any:
+        chains = honest(setting, fewest)
+        first = chains.row_of[:, :1].repeat(chains.row_of.shape[1], axis=1)
+        return replace(chains, row_of=first, read=chains.masks)
+
+    monkeypatch.setattr(random_order, "draw_chains", backwards)
+    rows = failing(check_likelihood.check_likelihoods(Setup()))
+    drawn = ["random_order", "importance_bound", "upper_bound"]
+    assert rows == [f"{name}, targets of 4" for name in drawn]
+
+
 def test_estimators_of_another_model_miss_the_truth() -> None:
     other = HiddenMarkovDenoiser.random(seed=8, answers=Answers(dtype=torch.float64))
-    assert len(failing(check_likelihood.check_likelihoods(Setup(), other))) == 4
+    # The laws of parallel samplers add up to 1 whatever the model.
+    assert len(failing(check_likelihood.check_likelihoods(Setup(), other))) == 14
+
+
+def test_texts_are_written_and_not_what_the_model_proposes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Then every text goes one way, so that its probabilities still add up to 1."""
+    kept = Teacher.corrected
+
+    def proposed(teacher: Teacher, rows: slice, chosen: Tensor, tokens: Tensor) -> Tensor:
+        kept(teacher, rows, chosen, tokens)
+        return tokens
+
+    monkeypatch.setattr(Teacher, "corrected", proposed)
+    assert len(failing(check_likelihood.check_likelihoods(Setup()))) == 2
+
+
+def test_positions_that_go_by_the_texts_own_tokens_add_up_to_something_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def by_the_text(rule: reveal.RevealRule, look: Look) -> Tensor:
+        del look
+        assert rule.canvas.teacher is not None
+        return rule.canvas.teacher.seen.float()
+
+    monkeypatch.setattr(reveal.RevealRule, "_score", by_the_text)
+    assert len(failing(check_likelihood.check_likelihoods(Setup()))) == 3

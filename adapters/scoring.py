@@ -1,0 +1,68 @@
+"""One call's likelihood requests: what the log lacks is scored in batches and written to it.
+
+Knows units, records and the log; what scores is a function that it is given. `base.py` calls it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from dllm_eval.api import Likelihood
+from dllm_eval.likelihood.question import Question
+from dllm_eval.records import RequestLog, RequestRecord, RequestType
+
+from .batches import progress, scoring_batches
+from .jobs import Pair, ScoringUnit
+from .questions import numbered
+from .records import BatchFacts, ModelKind, scoring_records
+from .timing import Stopwatch
+
+Score = Callable[[Sequence[Pair], Sequence[str | None], Sequence[Question]], Sequence[Likelihood]]
+"""(context, target) pairs, one salt each, and the questions among them -> one likelihood each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scoring:
+    """Scores units that are not in the log yet."""
+
+    kind: ModelKind
+    request_type: RequestType
+    score: Score
+    stopwatch: Stopwatch
+    log: RequestLog
+
+    def run(self, units: Sequence[ScoringUnit], batch_size: int, *, hidden: bool) -> None:
+        """Afterwards the log has a record of every request.
+
+        Where it lacks one choice of a question, all are scored again, because they are compared;
+        only what is missing is written.
+        """
+        keys = [job.identity.key for unit in units for job in unit.jobs]
+        missing = {key for key in keys if self.log.get(key) is None}
+        pending = [unit for unit in units if any(j.identity.key in missing for j in unit.jobs)]
+        with progress(len(keys), len(missing), self.request_type, hidden=hidden) as bar:
+            for batch in scoring_batches(pending, batch_size):
+                new = [record for record in self._records(batch) if record.key in missing]
+                for record in new:
+                    self.log.put(record)
+                bar.update(len(new))
+
+    def _records(self, batch: Sequence[ScoringUnit]) -> list[RequestRecord]:
+        jobs = [job for unit in batch for job in unit.jobs]
+        pairs = [pair for job in jobs for pair in job.windows]
+        salts = [salt for job in jobs for salt in job.salts]
+        questions = numbered(batch)
+        timed = self.stopwatch.time(
+            lambda: self.score(pairs, salts, questions) if pairs else [],
+            kind="score",
+            batch_size=len(jobs),
+            length=max((len(context) + len(target) for context, target in pairs), default=0),
+        )
+        facts = BatchFacts.of(self.kind, timed, len(jobs))
+        results = iter(timed.result)
+        return [
+            record
+            for unit in batch
+            for record in scoring_records(
+                unit, [next(results) for _ in range(unit.num_pairs)], self.request_type, facts
+            )
+        ]
