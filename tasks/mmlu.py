@@ -1,10 +1,11 @@
-"""MMLU (arXiv 2009.03300) by likelihood: of the answer's letter, or of the answer's text.
+"""MMLU (arXiv 2009.03300) by the likelihood of a letter or of a text, or by a written letter.
 
 Every document carries its whole prompt, so that the five examples come from its own subject.
 Documents take turns between subjects, so that a limited run is not a run on one subject. Named by
 the YAML files.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -18,6 +19,7 @@ from .data import Row, Source, as_dataset, load_from_hub, local_path, read_csv, 
 
 LETTERS: Final = "ABCD"
 NUM_SHOTS: Final = 5
+_LETTER_ALONE: Final = re.compile(r"(?<!\w)[A-D](?!\w)")
 
 
 def load_letter(*, data: Row, **_metadata: object) -> dict[str, datasets.Dataset]:
@@ -44,6 +46,15 @@ def load_continuation(*, data: Row, **_metadata: object) -> dict[str, datasets.D
     test = load_questions(source, split="test")
     docs = [{**question, "prompt": f"{question['question']}\nAnswer:"} for question in test]
     return as_dataset(docs, source=source)
+
+
+def score_letter(doc: Row, results: list[str]) -> dict[str, float]:
+    """exact_match: the first letter A to D that stands alone in the answer is the right one.
+
+    Alone means that no letter, digit or underscore is beside it; an answer without one is wrong.
+    """
+    found = _LETTER_ALONE.search(results[0])
+    return {"exact_match": float(found is not None and found[0] == LETTERS[doc["answer"]])}
 
 
 def list_choices(question: Row) -> str:

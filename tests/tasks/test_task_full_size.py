@@ -35,6 +35,8 @@ NUM_DOCS = {
     "dllm_poems_reverse": 469,
     "dllm_mmlu": 14042,
     "dllm_mmlu_continuation": 14042,
+    "dllm_mmlu_generation": 14042,
+    "dllm_perplexity": 23,
 }
 INFILLING = [name for name in NUM_DOCS if "infilling" in name]
 
