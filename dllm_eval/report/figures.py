@@ -115,21 +115,21 @@ def frontier_name(analysis: TaskAnalysis, number: int) -> str:
 
 def _single(analysis: TaskAnalysis, group: GroupAnalysis, look: dict[str, Look]) -> Figure:
     shown = legend.listed(group.curves)
-    beside, tall = legend.side_inches(shown, look)
     axes_width, least = (7.6, 6.2) if legend.many(shown) else (6.364, 4.9)
+    beside, tall = legend.side_inches(shown, look, room=axes_width)
     width, height = axes_width + 1.036 + beside, max(least, tall)
     figure = Figure(figsize=(width, height))
     FigureCanvasAgg(figure)
     left, bottom, top = 0.851 / width, 1.1025 / height, 1 - 0.637 / height
     axes = figure.add_axes((left, bottom, axes_width / width, top - bottom))
-    axes.set_xlabel(f"{_seconds(analysis)}, batch size 1 ({group.machine})")
+    axes.set_xlabel(f"{_seconds(analysis)}, {text.alone(analysis)} ({group.machine})")
     axes.set_ylabel(f"quality ({analysis.table.metric})")
     draw_frontier(axes, analysis=analysis, group=group, looks=look)
     reading = READING_MANY if legend.many(shown) else READING
     title = 1 - 0.2695 / height
     figure.text(left, title, analysis.table.suite, fontsize=13, weight="bold", color=INK)
     figure.text(left, 0.02, reading, fontsize=7.6, color=FAINT, va="bottom", linespacing=1.4)
-    legend.add(figure, shown, look, loc="lower left", at=(0.105, 0.868))
+    legend.add(figure, shown, look, beside=beside > 0, loc="lower left", at=(0.105, 0.868))
     return figure
 
 
@@ -139,13 +139,13 @@ def _grid(panels: Sequence[Panel], look: dict[str, Look], y: str) -> Figure:
     several = legend.many(shown)
     columns = min(2 if several and len(panels) <= 4 else 3, len(panels))
     rows = -(-len(panels) // columns)
-    beside, tall = legend.side_inches(shown, look)
     panel_width, panel_height = (4.7, 3.8) if several else (3.55, 2.95)
     inner = max(panel_width * columns + 0.2, 4.6)
+    beside, tall = legend.side_inches(shown, look, room=inner)
     width, height = inner + beside, max(panel_height * rows + 0.75, tall)
     figure = Figure(figsize=(width, height))
     FigureCanvasAgg(figure)
-    legend.add(figure, shown, look, loc="upper center", at=(0.5, 1.0))
+    legend.add(figure, shown, look, beside=beside > 0, loc="upper center", at=(0.5, 1.0))
     left, bottom, right, top = _MARGIN_INCHES
     figure.subplots_adjust(
         left=left / width,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from dllm_eval.report import text
+from dllm_eval.report.remarks import LEGEND, remarks
 from dllm_eval.report.verdict import refusal, verdict
 from dllm_eval.stats.analysis import GroupAnalysis, TaskAnalysis
 from dllm_eval.stats.row import Row, as_frame
@@ -22,6 +23,30 @@ class Entry:
 
     shown: str
     key: float | str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Columns:
+    """Which of a suite's columns are shown, the same for all its rows."""
+
+    sampler: bool
+    request: bool
+    likelihood: bool
+    noise: bool
+    looseness: bool
+
+    @classmethod
+    def of(cls, analysis: TaskAnalysis) -> "_Columns":
+        """Those with something in them."""
+        rows = analysis.rows
+        gaps = [gap for r in rows for gap in (r.looseness.at_least, r.looseness.at_most)]
+        return cls(
+            sampler=any(row.configuration.composition for row in rows),
+            request=any(row.costs.request for row in rows),
+            likelihood=analysis.likelihood,
+            noise=any(not math.isnan(row.noise.monte_carlo) for row in rows),
+            looseness=not all(math.isnan(gap) for gap in gaps),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +68,8 @@ class Section:
 
 GENERATION = ("visible tokens", "canvas tokens", "tokens/s")
 LIKELIHOOD = ("estimator", "quantity", "mean stderr (nats)")
+NOISE = ("Monte-Carlo ± (points)", "documents ± (points)", "answers another seed would change")
+LOOSENESS = ("ELBO loose by at least (nats)", "at most about (nats)")
 
 
 def sections(analysis: TaskAnalysis) -> list[Section]:
@@ -52,25 +79,7 @@ def sections(analysis: TaskAnalysis) -> list[Section]:
 
 def _section(analysis: TaskAnalysis, group: GroupAnalysis) -> Section:
     rows = sorted((analysis.rows[i] for i in group.members), key=_rank)
-    likelihood = analysis.likelihood
-    gaps = any(row.costs.request for row in analysis.rows)
-    several = any(row.configuration.composition for row in analysis.rows)
-    middle = LIKELIHOOD if likelihood else GENERATION
-    header = (
-        "model",
-        *(("sampler",) if several else ()),
-        text.dial_name(analysis),
-        *(("request",) if gaps else ()),
-        "quality",
-        "95 % interval",
-        "p50 latency per choice" if text.unit(analysis) == "choice" else "p50 latency",
-        "latency 95 %",
-        "canvases scored" if likelihood else "NFE",
-        *middle,
-        "P(frontier)",
-        "speed-up vs AR",
-        "against AR",
-    )
+    columns = _Columns.of(analysis)
     return Section(
         suite=analysis.table.suite,
         task=analysis.table.task,
@@ -78,28 +87,36 @@ def _section(analysis: TaskAnalysis, group: GroupAnalysis) -> Section:
         place=group.place,
         protocol=analysis.table.protocol,
         note=refusal(analysis),
-        remarks=_remarks(analysis, rows),
-        header=header,
-        rows=tuple(_entries(analysis, row, gaps=gaps, several=several) for row in rows),
+        remarks=remarks(analysis, rows, noise=columns.noise, looseness=columns.looseness),
+        header=_header(analysis, columns),
+        rows=tuple(_entries(analysis, row, columns) for row in rows),
     )
 
 
-APPROXIMATE = (
-    "Approximate: a cache kept keys of tokens that have changed since, so answers may differ from "
-    "those without it."
-)
-PER_CHOICE = (
-    "Latency is per choice, not per question, for every model. A diffusion model scores many "
-    "masked canvases for it, up to 32 in one forward."
-)
-
-
-def _remarks(analysis: TaskAnalysis, rows: Sequence[Row]) -> tuple[str, ...]:
+def _header(analysis: TaskAnalysis, columns: _Columns) -> tuple[str, ...]:
+    question = analysis.table.unit == "question"
+    scored = "canvases per question" if question else "canvases scored"
     return (
-        *((text.BUSY_NOTE,) if any(row.busy for row in rows) else ()),
-        *((APPROXIMATE,) if any(row.configuration.approximate for row in rows) else ()),
-        *((PER_CHOICE,) if text.unit(analysis) == "choice" else ()),
+        "model",
+        *((_composition_name(columns),) if columns.sampler else ()),
+        text.dial_name(analysis),
+        *(("request",) if columns.request else ()),
+        "quality",
+        "95 % interval",
+        *(NOISE if columns.noise else ()),
+        "p50 latency per question" if question else "p50 latency",
+        "latency 95 %",
+        scored if columns.likelihood else "NFE",
+        *(LIKELIHOOD if columns.likelihood else GENERATION),
+        "P(frontier)",
+        "speed-up vs AR",
+        "against AR",
+        *(LOOSENESS if columns.looseness else ()),
     )
+
+
+def _composition_name(columns: _Columns) -> str:
+    return "settings" if columns.likelihood else "sampler"
 
 
 def _rank(row: Row) -> tuple[float, bool, float, str]:
@@ -108,25 +125,41 @@ def _rank(row: Row) -> tuple[float, bool, float, str]:
     return -row.quality, untimed, 0.0 if untimed else row.latency_s, row.configuration.config_id
 
 
-def _entries(analysis: TaskAnalysis, row: Row, *, gaps: bool, several: bool) -> tuple[Entry, ...]:
+def _entries(analysis: TaskAnalysis, row: Row, columns: _Columns) -> tuple[Entry, ...]:
     x, costs = row.configuration, row.costs
     setting = text.dial_text(analysis, x)
     request = Entry(shown=costs.request or text.UNKNOWN_TEXT, key=costs.request)
     sampler = Entry(shown=x.composition or text.UNKNOWN_TEXT, key=x.composition)
     return (
         Entry(shown=x.model, key=x.model),
-        *((sampler,) if several else ()),
+        *((sampler,) if columns.sampler else ()),
         Entry(shown=setting, key=x.dial_value),
-        *((request,) if gaps else ()),
+        *((request,) if columns.request else ()),
         Entry(shown=text.percent(row.quality), key=row.quality),
         Entry(shown=text.percent_interval(row.quality_interval), key=row.quality_interval.low),
+        *(_noise_entries(row) if columns.noise else ()),
         Entry(shown=text.latency(row), key=row.latency_s),
         Entry(shown=text.seconds_interval(row.latency_interval), key=row.latency_interval.low),
         Entry(shown=text.count(costs.nfe), key=costs.nfe),
-        *(_likelihood_entries(row) if analysis.likelihood else _generation_entries(row)),
+        *(_likelihood_entries(row) if columns.likelihood else _generation_entries(row)),
         Entry(shown=text.percent(row.p_frontier, digits=0), key=row.p_frontier),
         *_comparison_entries(row),
+        *(_looseness_entries(row) if columns.looseness else ()),
     )
+
+
+def _noise_entries(row: Row) -> tuple[Entry, ...]:
+    noise = row.noise
+    return (
+        Entry(shown=text.points(noise.monte_carlo), key=noise.monte_carlo),
+        Entry(shown=text.points(noise.documents), key=noise.documents),
+        Entry(shown=text.changed(row), key=noise.changed_answers),
+    )
+
+
+def _looseness_entries(row: Row) -> tuple[Entry, ...]:
+    gaps = row.looseness.at_least, row.looseness.at_most
+    return tuple(Entry(shown=text.significant(gap), key=gap) for gap in gaps)
 
 
 def _generation_entries(row: Row) -> tuple[Entry, ...]:
@@ -158,19 +191,6 @@ def _comparison_entries(row: Row) -> tuple[Entry, Entry]:
         Entry(shown=speedup, key=comparison.latency_ratio),
         Entry(shown=comparison.verdict, key=comparison.verdict),
     )
-
-
-LEGEND = (
-    "Quality: mean over all documents (of a group, every document of every task counts the same; "
-    "of several seeds, a document's mean), 95 % paired bootstrap (Wilson where every document "
-    "scored the same). Latency: p50 seconds per request at batch size 1, 95 % bootstrap over "
-    "requests. NFE: forward passes per request. Visible tokens end before the first end-of-text; "
-    "prompt tokens are counted nowhere. P(frontier): share of resamples in which no other row on "
-    "the same machine and stack beats the row; rows timed on one request or on a busy machine are "
-    "left out. Speed-up vs AR: p50 of the best AR row over p50 of this "
-    "row, whatever the quality. Against AR: paired bootstrap within one point of quality, "
-    "Holm-corrected over all rows of the suite."
-)
 
 
 def markdown(analyses: Sequence[TaskAnalysis], missing: Sequence[str]) -> str:

@@ -1,6 +1,7 @@
 """Names, handles and place of the series in a figure's legend.
 
-Beside the panels and one below the other where they are many. Called by `figures.py`.
+Above the panels; beside them and one below the other where series are many or their names long.
+Called by `figures.py`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -29,12 +30,22 @@ def many(series: Sequence[Named]) -> bool:
     return len(series) > FEW
 
 
-def side_inches(series: Sequence[Named], looks: dict[str, Look]) -> tuple[float, float]:
-    """Width and height that a legend beside the panels needs; nothing for few series."""
-    if not many(series):
-        return 0.0, 0.0
+def side_inches(
+    series: Sequence[Named], looks: dict[str, Look], *, room: float
+) -> tuple[float, float]:
+    """Width and height that a legend beside the panels needs; nothing where it fits above them.
+
+    Args:
+        series: In the order listed.
+        looks: How each is drawn.
+        room: Inches above the panels.
+    """
     probe = Figure(figsize=(4.0, 4.0))
     canvas = FigureCanvasAgg(probe)
+    if not many(series):
+        above = _above(probe, series, looks, loc="upper center", at=(0.5, 1.0))
+        if above.get_window_extent(canvas.get_renderer()).width <= room * probe.dpi:  # type: ignore[no-untyped-call]
+            return 0.0, 0.0
     extent = _beside(probe, series, looks).get_window_extent(canvas.get_renderer())  # type: ignore[no-untyped-call]
     return float(extent.width / probe.dpi) + 0.15, float(extent.height / probe.dpi) + 0.2
 
@@ -44,6 +55,7 @@ def add(
     series: Sequence[Named],
     looks: dict[str, Look],
     *,
+    beside: bool,
     loc: Literal["lower left", "upper center"],
     at: tuple[float, float],
 ) -> None:
@@ -53,14 +65,26 @@ def add(
         figure: Where; its size must be final.
         series: In the order listed.
         looks: How each is drawn.
-        loc: Which of its corners a legend of few series hangs from.
+        beside: Whether the panels leave room for it beside them, as `side_inches` asked.
+        loc: Which of its corners a legend above the panels hangs from.
         at: Where that corner is, as shares of the figure.
     """
-    if many(series):
+    if beside:
         _beside(figure, series, looks)
-        return
-    handles = [_handle(text, looks[str(name)]) for text, name in _entries(series)]
-    figure.legend(handles=handles, ncols=FEW, loc=loc, bbox_to_anchor=at)
+    else:
+        _above(figure, series, looks, loc=loc, at=at)
+
+
+def _above(
+    figure: Figure,
+    series: Sequence[Named],
+    looks: dict[str, Look],
+    *,
+    loc: Literal["lower left", "upper center"],
+    at: tuple[float, float],
+) -> Legend:
+    handles = [_handle(x.series, looks[x.series]) for x in series]
+    return figure.legend(handles=handles, ncols=FEW, loc=loc, bbox_to_anchor=at)
 
 
 def _beside(figure: Figure, series: Sequence[Named], looks: dict[str, Look]) -> Legend:
@@ -82,8 +106,6 @@ def _beside(figure: Figure, series: Sequence[Named], looks: dict[str, Look]) -> 
 
 def _entries(series: Sequence[Named]) -> list[tuple[str, str | None]]:
     """What is written and the series it stands for; None for a model's name above its series."""
-    if not many(series):
-        return [(x.series, x.series) for x in series]
     out: list[tuple[str, str | None]] = []
     head = ""
     for x in sorted(series, key=lambda x: (x.kind != "diffusion", x.model, x.series)):

@@ -11,9 +11,10 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
 from dllm_eval.report import selftest_table
-from dllm_eval.report.leaderboard import LEGEND, sections
+from dllm_eval.report.leaderboard import sections
 from dllm_eval.report.payload import as_script, payload
 from dllm_eval.report.provenance import origins
+from dllm_eval.report.remarks import LEGEND
 from dllm_eval.report.selftest_record import SelftestRecord
 from dllm_eval.report.verdict import refusal, verdict
 from dllm_eval.stats.analysis import TaskAnalysis
@@ -88,7 +89,6 @@ def _suite(analysis: TaskAnalysis) -> dict[str, object]:
         "verdict": verdict(analysis),
         "refusal": refusal(analysis),
         "sections": sections(analysis),
-        "generates": any(x.dial not in ("", "samples") for x in analysis.table.configurations),
     }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from dllm_eval.catalogue.cards import Card, PublishedScore
 from dllm_eval.report.reproduced import NearMiss, Row
+from dllm_eval.report.text import points
 
 EMPTY = "–"
 
@@ -36,12 +37,17 @@ def settings_text(score: PublishedScore) -> str:
 
 
 def reproduced_text(row: Row) -> str:
-    """For example "35.9 (28.6 to 43.3), n = 164"; a dash where nobody has run it."""
+    """For example "35.9 (28.6 to 43.3), n = 164"; a dash where nobody has run it.
+
+    Of a likelihood whose records say so, with the part of its error that another seed changes.
+    """
     if row.run is None or row.measured is None:
         return EMPTY
     low, high = 100 * row.measured.interval.low, 100 * row.measured.interval.high
     interval = f" ({low:.1f} to {high:.1f})" if low == low else ""
-    return f"{100 * row.measured.value:.1f}{interval}, n = {row.run.num_documents}"
+    noise = row.measured.monte_carlo
+    drawn = f", Monte-Carlo ± {points(noise)}" if noise > 0 else ""
+    return f"{100 * row.measured.value:.1f}{interval}{drawn}, n = {row.run.num_documents}"
 
 
 def task_text(row: Row) -> str:
@@ -164,6 +170,7 @@ def as_data(rows: Sequence[Row]) -> list[dict[str, Any]]:
             "refusal": row.recipe.refusal,
             "reproduced": None if row.measured is None else 100 * row.measured.value,
             "interval": _bounds(row),
+            "monte_carlo_stderr": _monte_carlo(row),
             "num_documents": None if row.run is None else row.run.num_documents,
             "file": None if row.run is None else str(row.run.file),
         }
@@ -175,6 +182,12 @@ def _bounds(row: Row) -> list[float] | None:
     if row.measured is None or row.measured.interval.low != row.measured.interval.low:
         return None
     return [100 * row.measured.interval.low, 100 * row.measured.interval.high]
+
+
+def _monte_carlo(row: Row) -> float | None:
+    if row.measured is None or row.measured.monte_carlo != row.measured.monte_carlo:
+        return None
+    return 100 * row.measured.monte_carlo
 
 
 def _value(value: object) -> str:

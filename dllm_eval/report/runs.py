@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from dllm_eval.errors import UsageError
-from dllm_eval.files import read_json, read_lines
+from dllm_eval.files import read_json
+from dllm_eval.report.run_noise import monte_carlo_stderr, samples
 from dllm_eval.stats.resample import NORMAL_975, UNKNOWN, Interval, wilson_interval
 
 DIFFUSION = ("dllm", "DiffusionLM")
@@ -25,6 +26,9 @@ class Measured:
     value: float
     interval: Interval
     """95 %, from the standard error over documents; Wilson's where all documents agree."""
+    monte_carlo: float
+    """Standard error under other seeds with the same documents, which is in the interval, too; 0
+    where nothing is drawn, NaN where no records say."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +99,7 @@ def _runs(file: Path, data: dict[str, Any]) -> list[Run]:
                 chat_template=bool(chat),
                 num_documents=sum(int(count["effective"]) for count in counts),
                 complete=bool(counts) and all(c["effective"] == c["original"] for c in counts),
-                measured=_measured(file, parts, results, counts),
+                measured=_measured(file, parts, results, counts, _log(file, cell, arguments)),
             )
         )
     return runs
@@ -110,8 +114,20 @@ def _cell_of(file: Path) -> dict[str, Any] | None:
     return cell
 
 
+def _log(file: Path, cell: dict[str, Any] | None, arguments: dict[str, Any]) -> Path | None:
+    """The run's request log: beside its cell, or where the run was told to keep it."""
+    if cell is not None:
+        return file.parent.parent / "requests.jsonl"
+    named = arguments.get("records")
+    return Path(named) if isinstance(named, str) else None
+
+
 def _measured(
-    file: Path, parts: list[str], results: dict[str, Any], counts: list[dict[str, int]]
+    file: Path,
+    parts: list[str],
+    results: dict[str, Any],
+    counts: list[dict[str, int]],
+    log: Path | None,
 ) -> dict[tuple[str, str], Measured]:
     out = {}
     num_documents = sum(int(count["effective"]) for count in counts)
@@ -123,7 +139,9 @@ def _measured(
         if not isinstance(stderr, int | float):
             stderr = _stderr(file, parts, metric, kind)
         out[metric, kind] = Measured(
-            value=float(value), interval=_interval(float(value), float(stderr), num_documents)
+            value=float(value),
+            interval=_interval(float(value), float(stderr), num_documents),
+            monte_carlo=monte_carlo_stderr(file, parts, log, metric, kind),
         )
     return out
 
@@ -139,12 +157,10 @@ def _interval(value: float, stderr: float, num_documents: int) -> Interval:
 
 def _stderr(file: Path, parts: list[str], metric: str, kind: str) -> float:
     """The standard error of a metric's mean, from the samples beside the result file."""
-    date = file.stem.removeprefix("results_")
     values = [
         float(sample[metric])
-        for part in parts
-        for path in file.parent.glob(f"samples_{part}_{date}.jsonl")
-        for _, sample in read_lines(path)
+        for logged in samples(file, parts).values()
+        for sample in logged
         if sample.get("filter") == kind and isinstance(sample.get(metric), int | float)
     ]
     if len(values) < 2:

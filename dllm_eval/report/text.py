@@ -60,14 +60,40 @@ def latency(row: Row) -> str:
 
 
 def unit(analysis: TaskAnalysis) -> str:
-    """What one timed request answers: "choice" of a multiple-choice question, or "request"."""
-    asked = set(analysis.table.requests["request_type"])
-    return "choice" if analysis.likelihood and asked == {"loglikelihood"} else "request"
+    """What seconds and canvases are counted per: "question" of several choices, or "request"."""
+    return analysis.table.unit
+
+
+def alone(analysis: TaskAnalysis) -> str:
+    """How latency was measured; the choices of one question are a batch of their own."""
+    return "one question at a time" if analysis.table.unit == "question" else "batch size 1"
 
 
 def work(analysis: TaskAnalysis) -> str:
     """What the records' `nfe` counts: forward passes, or canvases that share forward passes."""
     return "canvases scored" if analysis.likelihood else "forward passes"
+
+
+def points(value: float) -> str:
+    """A share of 1 as points without their unit: "0.42", "0" for exactly none."""
+    return "< 0.01" if 0 < value < 1e-4 else significant(100 * value, figures=2)
+
+
+def changed(row: Row) -> str:
+    """The share of answers that another seed would change; "0 %" only where none can."""
+    share = row.noise.changed_answers
+    if share == 0:
+        return "0 %"
+    return "< 0.1 %" if share < 0.0005 else percent(share)
+
+
+def noise(row: Row) -> str:
+    """How much of a score another seed would change; "" where it is not known."""
+    if math.isnan(row.noise.monte_carlo):
+        return ""
+    known = not math.isnan(row.noise.changed_answers)
+    tail = f"; another seed would change {changed(row)} of answers" if known else ""
+    return f"Monte-Carlo ± {points(row.noise.monte_carlo)} points{tail}"
 
 
 def ratio(value: float) -> str:
@@ -134,10 +160,17 @@ def seconds_interval(interval: Interval) -> str:
     return f"{low.removesuffix(f' {unit}')} to {high}"
 
 
-QUANTITIES = {"elbo": "ELBO (a lower bound)", "log_likelihood": "log-likelihood"}
+QUANTITIES = {
+    "log_likelihood": "log-likelihood",
+    "elbo": "ELBO (a lower bound)",
+    "importance_bound": "importance bound (a tighter lower bound)",
+    "upper_bound": "upper bound (estimated)",
+    "pseudo_log_likelihood": "pseudo-log-likelihood (not a likelihood)",
+    "one_step": "one-step score (not a likelihood)",
+}
 """Records' words for what a likelihood request estimates -> the report's."""
 
 
 def quantity(name: str) -> str:
-    """What was scored, in words; an ELBO is never called a likelihood."""
+    """What was scored, in words; nothing that is no likelihood is called one."""
     return " + ".join(QUANTITIES.get(part, part) for part in name.split(" + "))

@@ -53,7 +53,7 @@ def _group_sentences(analysis: TaskAnalysis, group: GroupAnalysis) -> list[str]:
         if own is None:
             continue
         first = where + _first(own, rival, text.unit(analysis))
-        second = _second(model, rows, rival, group.speedups.get(model), analysis.table.chance)
+        second = _second(analysis, model, rows, rival, group.speedups.get(model))
         sentences.append(f"{first} {second}".rstrip())
     if not models and rival is not None:
         sentences.append(f"{where}{_reach(rival, text.unit(analysis))}.")
@@ -70,7 +70,11 @@ def _first(own: Row, rival: Row | None, unit: str) -> str:
 
 
 def _second(
-    model: str, rows: list[Row], rival: Row | None, speedup: MatchedSpeedup | None, chance: float
+    analysis: TaskAnalysis,
+    model: str,
+    rows: list[Row],
+    rival: Row | None,
+    speedup: MatchedSpeedup | None,
 ) -> str:
     if rival is None:
         return ""
@@ -80,10 +84,10 @@ def _second(
         return "No matched-quality speed-up: the machine was busy; time again on an idle one."
     if speedup is None:
         return "No matched-quality speed-up: the two were not timed side by side."
-    if not rival.quality_interval.low > chance:
+    if not rival.quality_interval.low > analysis.table.chance:
         return "The latter is not clearly above chance: there is no quality to match."
     tail = " Settings timed on a busy machine are left out." if any(r.busy for r in own) else ""
-    return _matched(model, speedup, _how(own, speedup)) + tail
+    return _matched(model, speedup, _how(own, speedup), text.unit(analysis)) + tail
 
 
 def _how(own: list[Row], speedup: MatchedSpeedup) -> str:
@@ -109,13 +113,13 @@ def _reach(row: Row, unit: str, *, at: str = "") -> str:
     return f"{series} reaches {text.percent(row.quality)}{at}{time}{held_up}"
 
 
-def _matched(model: str, speedup: MatchedSpeedup, how: str) -> str:
+def _matched(model: str, speedup: MatchedSpeedup, how: str, unit: str) -> str:
     floor = text.percent(speedup.quality_floor)
     if not speedup.reached:
         return f"Matched quality ({floor}, the AR score less one point) is not reached by {model}."
     low, high = speedup.interval.low, speedup.interval.high
     if math.isnan(low):
-        return f"The speed-up at matched quality ({floor}) is not known: one request was timed."
+        return f"The speed-up at matched quality ({floor}) is not known: one {unit} was timed."
     span = f"95 % interval {text.ratio(low)} to {text.ratio(high)}"
     if low == 0:
         share = text.percent(1 - speedup.reached_share, digits=0)

@@ -16,6 +16,8 @@ from dllm_eval.stats.contention import busy_rows
 from dllm_eval.stats.costs import costs
 from dllm_eval.stats.frontier import attained_band, frontier_probability, on_frontier
 from dllm_eval.stats.hypervolume import ReferencePoint, hypervolume
+from dllm_eval.stats.looseness import looseness
+from dllm_eval.stats.noise import noise
 from dllm_eval.stats.resample import (
     REPLICATES,
     UNKNOWN,
@@ -164,12 +166,15 @@ def _row(
     comparison: Comparison | None,
     by_cell: Mapping[str, pd.DataFrame],
 ) -> Row:
-    seconds = table.latencies_s[i]
+    seconds, configuration = table.latencies_s[i], table.configurations[i]
+    own = table.requests[table.requests["cell_id"].isin(configuration.quality_cells)]
     return Row(
-        configuration=table.configurations[i],
+        configuration=configuration,
         num_documents=int((~np.isnan(table.quality[i])).sum()),
         quality=float(points.quality[i]),
         quality_interval=quality_interval(table.quality[i], points.quality_replicates[:, i]),
+        noise=noise(own, table.quality[i], table.gold, table.metric),
+        looseness=looseness(own),
         num_timed=len(seconds),
         latency_s=float(points.latency_s[i]),
         latency_interval=percentile_interval(points.latency_replicates[:, i]),
@@ -177,7 +182,7 @@ def _row(
         on_frontier=bool(flags.overall[i]),
         on_own_frontier=bool(flags.own[i]),
         p_frontier=float(flags.probability[i]),
-        costs=costs(table.configurations[i], by_cell),
+        costs=costs(configuration, by_cell, table.unit),
         comparison=comparison,
     )
 

@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 
 from dllm_eval.stats.tables import Configuration
+from dllm_eval.stats.units import Unit, mean_per_unit
 
 USED = [
+    "index",
     "visible_tokens",
     "canvas_tokens",
     "nfe",
@@ -29,12 +31,14 @@ USED = [
 
 @dataclass(frozen=True, kw_only=True)
 class Costs:
-    """Per-request means over the quality cells; speeds over the batch-1 latency cells."""
+    """Means per unit over the quality cells; speeds over the batch-1 latency cells."""
 
+    unit: Unit
     visible_tokens: float
     canvas_tokens: float
     nfe: float
-    """Forward passes per request; of a likelihood request, the canvases scored."""
+    """Forward passes; of a likelihood, the canvases scored. One that several choices of a question
+    share was evaluated and is counted once."""
     positions: float
     visible_tokens_per_s: float
     """Sum of visible tokens over sum of seconds; NaN where latency was not measured."""
@@ -44,14 +48,15 @@ class Costs:
     estimator: str
     """Of likelihood requests, else ""."""
     quantity: str
-    """ "elbo" or "log_likelihood", else ""."""
+    """Of likelihood requests, the names of `api.Quantity` that occur, else ""."""
     value_stderr: float
-    """Mean Monte-Carlo standard error in nats; NaN for generation, and where one is unknown."""
+    """Mean Monte-Carlo standard error of a request's value, in nats; NaN for generation, and where
+    one is unknown."""
     request: str
     """How gaps were put to the model, for example "native, oracle length"; "" without gaps."""
 
 
-def costs(configuration: Configuration, by_cell: Mapping[str, pd.DataFrame]) -> Costs:
+def costs(configuration: Configuration, by_cell: Mapping[str, pd.DataFrame], unit: Unit) -> Costs:
     """The costs of one configuration, from its suite's requests by cell."""
     own = _together(configuration.quality_cells, by_cell)
     timed = _together(configuration.latency_cells, by_cell)
@@ -60,10 +65,11 @@ def costs(configuration: Configuration, by_cell: Mapping[str, pd.DataFrame]) -> 
     estimator = _names(own["estimator"])
     scored = own[own["estimator"].notna()]
     return Costs(
-        visible_tokens=_mean(own["visible_tokens"]),
-        canvas_tokens=_mean(own["canvas_tokens"]),
-        nfe=_mean(own["nfe"]),
-        positions=_mean(own["positions"]),
+        unit=unit,
+        visible_tokens=mean_per_unit(own, "visible_tokens", unit),
+        canvas_tokens=mean_per_unit(own, "canvas_tokens", unit),
+        nfe=mean_per_unit(own, "nfe", unit),
+        positions=mean_per_unit(own, "positions", unit),
         visible_tokens_per_s=visible / seconds if seconds else np.nan,
         forward_s=seconds / forwards if forwards and not estimator else np.nan,
         estimator=estimator,
@@ -76,10 +82,6 @@ def costs(configuration: Configuration, by_cell: Mapping[str, pd.DataFrame]) -> 
 def _together(cells: tuple[str, ...], by_cell: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     found = [by_cell[cell] for cell in cells if cell in by_cell]
     return pd.concat(found) if found else pd.DataFrame(columns=USED)
-
-
-def _mean(column: "pd.Series[float]") -> float:
-    return float(column.mean()) if len(column) else np.nan
 
 
 def _known_mean(column: "pd.Series[float]") -> float:

@@ -2,7 +2,7 @@
 
 Pure arrays in and out, seeded generators only; knows nothing of tasks or models. Called by
 `analysis.py`. Quality is resampled over documents, paired across configurations; latency over
-requests.
+requests, or over questions where their choices are scored together.
 """
 
 from dataclasses import dataclass

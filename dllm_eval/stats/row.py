@@ -11,6 +11,8 @@ import pandas as pd
 
 from dllm_eval.stats.compare import Comparison
 from dllm_eval.stats.costs import Costs
+from dllm_eval.stats.looseness import Looseness
+from dllm_eval.stats.noise import Noise
 from dllm_eval.stats.resample import Interval
 from dllm_eval.stats.tables import Configuration
 
@@ -23,12 +25,15 @@ class Row:
     num_documents: int
     quality: float
     quality_interval: Interval
-    """95 %, over documents."""
+    """95 %, over documents; Monte-Carlo noise is in it."""
+    noise: Noise
+    looseness: Looseness
     num_timed: int
+    """Timed questions or requests."""
     latency_s: float
-    """p50 seconds per request at batch size 1."""
+    """p50 seconds per question or request, one at a time; `costs.unit` says which."""
     latency_interval: Interval
-    """95 %, over requests; unknown for fewer than two."""
+    """95 %, over what was timed; unknown for fewer than two."""
     busy: bool
     """Its seconds were measured while the machine was busy: nothing is claimed from them."""
     on_frontier: bool
@@ -63,6 +68,10 @@ def _flat(row: Row) -> dict[str, object]:
         "quality": row.quality,
         "quality_low": row.quality_interval.low,
         "quality_high": row.quality_interval.high,
+        "score_stderr": row.noise.score,
+        "monte_carlo_stderr": row.noise.monte_carlo,
+        "document_stderr": row.noise.documents,
+        "changed_answers": row.noise.changed_answers,
         "num_timed": row.num_timed,
         "latency_s": row.latency_s,
         "latency_low_s": row.latency_interval.low,
@@ -71,6 +80,7 @@ def _flat(row: Row) -> dict[str, object]:
         "on_frontier": row.on_frontier,
         "p_frontier": row.p_frontier,
         **asdict(row.costs),
+        **{f"elbo_loose_{name}": value for name, value in asdict(row.looseness).items()},
     }
     if row.comparison is not None:
         out |= _flat_comparison(row.comparison)

@@ -13,7 +13,10 @@ from typing import Any, TypeGuard
 
 DIAL_SETTINGS = {"samples": "mc_samples"}
 """Dial -> the setting it turns, where they are not called alike."""
-FIRST_DIALS = ("steps", "mc_samples", "threshold", "entropy_threshold", "entropy_bound")
+FIRST_DIALS = (
+    *("steps", "mc_samples", "threshold", "entropy_threshold", "entropy_bound"),
+    "race",
+)
 """Where several numbers vary, the first of these is the dial, and else the first by name."""
 _OF_THE_RUN = ("seed", "batch_size")
 

@@ -14,6 +14,7 @@ import pandas as pd
 from dllm_eval.errors import UsageError
 from dllm_eval.stats.resample import Floats
 from dllm_eval.stats.series import Setting, places
+from dllm_eval.stats.units import Unit, per_unit, unit_of
 
 Document = tuple[str, int]
 """Task and doc_id: the tasks of a group number their documents alike."""
@@ -70,13 +71,18 @@ class TaskTable:
     documents: tuple[Document, ...]
     quality: Floats
     """(configurations, documents), NaN where a document was not scored."""
+    unit: Unit
     latencies_s: tuple[Floats, ...]
-    """Seconds of each timed request, one array per configuration, maybe empty.
+    """Seconds of each timed question or request, one array per configuration, maybe empty.
 
-    Runs of one request under several seeds are one sample, their median.
+    A question's seconds are the sum over its choices, which are scored together and so never are
+    two samples. Runs of one unit under several seeds or in several rounds are one sample, their
+    median.
     """
     requests: pd.DataFrame
     """The suite's finished requests, all cells."""
+    gold: Mapping[Document, int]
+    """Which choice is right, of the documents whose scores say so."""
 
 
 def task_tables(
@@ -201,6 +207,7 @@ def _table(
         own = scores[scores["cell_id"].isin(configuration.quality_cells)]
         for (name, number), values in own.groupby(["task", "doc_id"])["value"]:
             quality[i, column[str(name), int(str(number))]] = values.mean()
+    unit = unit_of(requests)
     return TaskTable(
         task=task,
         suite=_title(str(first["suite"]), str(first["protocol"])),
@@ -211,17 +218,22 @@ def _table(
         configurations=configurations,
         documents=documents,
         quality=quality,
-        latencies_s=tuple(_seconds(x, requests) for x in configurations),
+        unit=unit,
+        latencies_s=tuple(_seconds(x, requests, unit) for x in configurations),
         requests=requests,
+        gold=_gold(scores),
     )
 
 
-def _seconds(configuration: Configuration, requests: pd.DataFrame) -> Floats:
-    """Seconds of each timed request: (requests,)."""
-    own = requests[requests["cell_id"].isin(configuration.latency_cells)]
-    # A request that belongs to no document is told apart by its key.
-    stray = own["key"].where(own["doc_id"] < 0, "")
-    same = [own["task"], own["doc_id"], own["index"], stray]
-    medians = own["seconds"].groupby(same, sort=True).median()
-    seconds: Floats = medians.to_numpy(dtype=np.float64)
-    return seconds
+def _gold(scores: pd.DataFrame) -> dict[Document, int]:
+    if "gold" not in scores:
+        return {}
+    known = scores[scores["gold"].notna()]
+    rows = zip(known["task"], known["doc_id"], known["gold"], strict=True)
+    return {(str(name), int(number)): int(choice) for name, number, choice in rows}
+
+
+def _seconds(configuration: Configuration, requests: pd.DataFrame, unit: Unit) -> Floats:
+    """Seconds of each timed unit: (units,)."""
+    timed = requests["cell_id"].isin(configuration.latency_cells)
+    return per_unit(requests[timed], "seconds", unit)

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 STEPS = (1, 2, 4, 8, 12, 17, 32)
+CHOICES = 4
 SUITES = {
     "ref_humaneval": ("Code by instruction", "pass@1", 0.0),
     "ref_infilling": ("Infilling", "pass@1", 0.0),
@@ -82,25 +83,35 @@ class Builder:
             self.cells.append(cell)
             documents = 24 if purpose == "latency" else self.documents
             for doc in range(documents):
-                self.request(cell, doc, steps)
+                spread = float(self.generator.normal(1, 0.04))
+                seconds = seconds_of(kind, steps) * max(spread, 0.5)
+                choices = CHOICES if task == "ref_mmlu" else 1
+                for index in range(choices):
+                    self.request(cell, doc, index, steps, seconds / choices)
+                if purpose == "quality":
+                    self.score(cell, doc, steps)
 
-    def request(self, cell: dict[str, Any], doc: int, steps: int) -> None:
+    def right(self, cell: dict[str, Any], doc: int, steps: int) -> bool:
+        task = cell["task"]
+        return bool(self.difficulty[task][doc] < quality_of(task, cell["kind"], steps))
+
+    def request(
+        self, cell: dict[str, Any], doc: int, index: int, steps: int, seconds: float
+    ) -> None:
         task, kind = cell["task"], cell["kind"]
         likelihood = task == "ref_mmlu"
         diffusion = kind == "diffusion"
-        right = self.difficulty[task][doc] < quality_of(task, kind, steps)
+        right = self.right(cell, doc, steps)
         visible = 0 if likelihood else 18 + doc % 5
         canvas = 0 if likelihood else (32 if diffusion else visible)
         pieces = [] if likelihood else [WORDS[i % len(WORDS)] for i in range(canvas)]
-        spread = float(self.generator.normal(1, 0.04))
-        seconds = seconds_of(kind, steps) * max(spread, 0.5)
         self.requests.append(
             {
                 "cell_id": cell["cell_id"],
-                "key": f"{task}-{doc}",
+                "key": f"{task}-{doc}-{index}",
                 "task": task,
                 "doc_id": doc,
-                "index": 0,
+                "index": index,
                 "request_type": "loglikelihood" if likelihood else "generate_until",
                 "model": kind,
                 "prompt_tokens": 7777,
@@ -129,17 +140,18 @@ class Builder:
                 "is_greedy": None,
             }
         )
-        if cell["purpose"] == "quality":
-            self.scores.append(
-                {
-                    "cell_id": cell["cell_id"],
-                    "task": task,
-                    "doc_id": doc,
-                    "metric": cell["metric"],
-                    "filter": "none",
-                    "value": float(right),
-                }
-            )
+
+    def score(self, cell: dict[str, Any], doc: int, steps: int) -> None:
+        self.scores.append(
+            {
+                "cell_id": cell["cell_id"],
+                "task": cell["task"],
+                "doc_id": doc,
+                "metric": cell["metric"],
+                "filter": "none",
+                "value": float(self.right(cell, doc, steps)),
+            }
+        )
 
     def frames(self) -> Frames:
         return Frames(

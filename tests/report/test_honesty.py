@@ -94,7 +94,7 @@ def test_a_reached_match_of_one_timed_request_is_not_known(frames: FramesLike) -
     timed = frames.requests["cell_id"].str.endswith("latency")
     requests = frames.requests[~timed | (frames.requests["doc_id"] == 0)]
     out = next(x for x in analysed(frames, requests=requests) if x.table.task == "ref_mmlu")
-    assert "is not known: one request was timed" in verdict(out)
+    assert "is not known: one question was timed" in verdict(out)
 
 
 def test_protocols_have_their_own_tables_and_ar_rows(one_suite: FramesLike, tmp_path: Path) -> None:
@@ -132,15 +132,15 @@ def test_how_a_gap_was_put_is_a_column_and_the_told_length_is_said(one_suite: Fr
 def test_canvases_are_not_called_forwards(frames: FramesLike) -> None:
     out = next(x for x in analysed(frames) if x.table.task == "ref_mmlu")
     (section,) = sections(out)
-    assert "canvases scored" in section.header
+    assert "canvases per question" in section.header
     assert "NFE" not in section.header
-    assert "p50 latency per choice" in section.header
-    assert "per choice, not per question" in " ".join(section.remarks)
+    assert "p50 latency per question" in section.header
+    assert "are per question, all its choices together" in " ".join(section.remarks)
     assert all(row.costs.forward_s != row.costs.forward_s for row in out.rows)
-    assert " per choice" in verdict(out)
+    assert " per question" in verdict(out)
     assert " per request" not in verdict(out)
     (entry,) = payload([out])
-    assert (entry["unit"], entry["work"]) == ("choice", "canvases scored")
+    assert (entry["unit"], entry["work"]) == ("question", "canvases scored")
 
 
 def test_an_unknown_standard_error_is_a_dash(frames: FramesLike) -> None:
@@ -179,7 +179,7 @@ def test_nothing_is_claimed_from_a_busy_machine(frames: FramesLike, threads: int
     assert not row.on_frontier
     (section,) = sections(out)
     shown = next(r for r in section.rows if r[1].shown == "8")
-    assert shown[section.header.index("p50 latency per choice")].shown.endswith(" †")
+    assert shown[section.header.index("p50 latency per question")].shown.endswith(" †")
     assert "run again on an idle one" in " ".join(section.remarks)
     assert "left out" in verdict(out)
 

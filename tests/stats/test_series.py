@@ -109,3 +109,28 @@ def test_samples_are_the_dial_of_mc_samples() -> None:
         ("", "samples", 1.0),
         ("", "samples", 2.0),
     ]
+
+
+def test_a_race_tells_series_apart_where_samples_are_the_dial() -> None:
+    budgets = [{"likelihood": "monte_carlo", "mc_samples": n, "race": 0} for n in (32, 128)]
+    raced = [{**row, "race": 0.005} for row in budgets]
+    assert placed(*budgets, *raced) == [
+        ("race 0", "samples", 32.0),
+        ("race 0", "samples", 128.0),
+        ("race 0.005", "samples", 32.0),
+        ("race 0.005", "samples", 128.0),
+    ]
+
+
+def test_a_race_alone_is_the_dial_of_each_estimator_and_of_what_it_keeps_safe() -> None:
+    asked = [("monte_carlo", "both"), ("control_variate", "both"), ("control_variate", "sum")]
+    rows = [
+        {"likelihood": name, "race_by": kept, "mc_samples": 64, "race": rate}
+        for name, kept in asked
+        for rate in (0, 0.005)
+    ]
+    assert placed(*rows) == [
+        (f"likelihood {name}, race_by {kept}", "race", rate)
+        for name, kept in asked
+        for rate in (0.0, 0.005)
+    ]

@@ -76,6 +76,7 @@ function hint(node, text) {
 const describe = (p) => [
   p.series + (p.label ? `, ${p.label}` : ""),
   `quality ${p.quality_text} (${p.quality_span})`,
+  p.noise_text,
   `p50 ${p.latency_text} (${p.latency_span})`,
   p.estimator ? `${p.nfe_text} canvases scored` : `${p.nfe_text} forwards, ${p.forward_text} each`,
   p.estimator ? `estimator ${p.estimator}` : `${p.visible_text} visible of ${p.canvas_text} canvas tokens, ${p.speed_text} tokens/s`,
@@ -141,7 +142,7 @@ function drawFrontier(host, entry, place, suite) {
   g.x = logScale(low, high, g.left, g.right);
   g.y = (q) => g.bottom - (g.bottom - g.top) * (q + .03) / 1.08;
   axes(svg, g, logTicks(low, high, narrow ? 5 : 9), [0, .2, .4, .6, .8, 1], secondsText, (q) => `${Math.round(100 * q)} %`);
-  make("text", { x: (g.left + g.right) / 2, y: height - 6, "text-anchor": "middle" }, svg, `p50 latency per ${entry.unit}, batch size 1 (log)`);
+  make("text", { x: (g.left + g.right) / 2, y: height - 6, "text-anchor": "middle" }, svg, `p50 latency per ${entry.unit}, ${entry.alone} (log)`);
   if (entry.chance > 0) {
     make("line", { x1: g.left, x2: g.right, y1: g.y(entry.chance), y2: g.y(entry.chance), stroke: "var(--soft)", "stroke-dasharray": "1 4" }, svg);
     make("text", { x: g.right - 2, y: g.y(entry.chance) + 14, "text-anchor": "end" }, svg, "chance");
@@ -275,7 +276,7 @@ function drawSuites() {
     }
     if (words.textContent) words.textContent += entry.work === "forward passes"
       ? "A straight rising line means that every forward costs the same."
-      : `Seconds are per ${entry.unit}, not per question; many canvases share a forward, so no cost of one forward is given.`;
+      : `Seconds are per ${entry.unit}${entry.unit === "question" ? ", all its choices together" : ""}; many canvases share a forward, so no cost of one forward is given.`;
     if (!left.children.length) left.textContent = "Latency was not measured for this suite.";
   }
 }

@@ -125,7 +125,7 @@ function explorer(suite, entry, number) {
     dialControl.firstElementChild.textContent = `Dial (${row.dial_name})`;
     dialText.textContent = row.label;
     dial.setAttribute("aria-valuetext", row.label);
-    const facts = [["quality", row.quality_text, row.quality_span], [entry.unit === "choice" ? "p50 latency per choice" : "p50 latency", row.latency_text, row.latency_span], [entry.work, row.nfe_text, row.estimator ? `per ${entry.unit}` : `${row.forward_text} each`], ["against AR", row.verdict || "–", `frontier in ${row.p_frontier_text}`]];
+    const facts = [["quality", row.quality_text, [row.quality_span, row.noise_text].filter(Boolean).join("; ")], [entry.unit === "question" ? "p50 latency per question" : "p50 latency", row.latency_text, row.latency_span], [entry.work, row.nfe_text, row.estimator ? `per ${entry.unit}` : `${row.forward_text} each`], ["against AR", row.verdict || "–", `frontier in ${row.p_frontier_text}`]];
     stats.replaceChildren(...facts.map(([name, value, more]) => element("div", {}, element("dt", {}, name), element("dd", {}, value, element("small", {}, more)))));
     for (const node of suite.querySelectorAll(".frontier .point"))
       node.classList.toggle("now", node.dataset.series === row.series && node.dataset.dial === String(row.dial ?? ""));

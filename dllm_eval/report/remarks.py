@@ -1,0 +1,62 @@
+"""What a reader of the leaderboard must know, as sentences below its rows.
+
+Knows which columns are shown; computes no statistic. Called by `leaderboard.py` and the page.
+"""
+
+from collections.abc import Sequence
+
+from dllm_eval.report import text
+from dllm_eval.stats.analysis import TaskAnalysis
+from dllm_eval.stats.row import Row
+
+APPROXIMATE = (
+    "Approximate: a cache kept keys of tokens that have changed since, so answers may differ from "
+    "those without it."
+)
+PER_QUESTION = (
+    "Latency and canvases are per question, all its choices together, for every model. A diffusion "
+    "model scores many masked canvases for it, several in one forward; one that choices share is "
+    "counted once."
+)
+TWO_NOISES = (
+    "The 95 % interval holds both noises. Monte-Carlo ±: standard error of the score under other "
+    "seeds with the same documents; 0 where nothing is drawn. Documents ±: that of the score's "
+    "mean over seeds under other documents. Answers another seed would change: as the values and "
+    "their errors predict."
+)
+BOUNDS = (
+    "ELBO loose by: a tighter lower bound of log p, and an estimate of an upper bound, less the "
+    "ELBO, from the same forwards; means over documents, per value scored."
+)
+
+LEGEND = (
+    "Quality: mean over all documents (of a group, every document of every task counts the same; "
+    "of several seeds, a document's mean), 95 % paired bootstrap (Wilson where every document "
+    "scored the same). Latency: p50 seconds per request, of multiple choice per question, at batch "
+    "size 1, 95 % bootstrap over them. NFE: forward passes per request. Visible tokens end before "
+    "the first end-of-text; prompt tokens are counted nowhere. P(frontier): share of resamples in "
+    "which no other row on the same machine and stack beats the row; rows timed on one request or "
+    "on a busy machine are left out. Speed-up vs AR: p50 of the best AR row over p50 of this row, "
+    "whatever the quality. Against AR: paired bootstrap within one point of quality, "
+    "Holm-corrected over all rows of the suite."
+)
+
+
+def remarks(
+    analysis: TaskAnalysis, rows: Sequence[Row], *, noise: bool, looseness: bool
+) -> tuple[str, ...]:
+    """Those that the rows of one section need.
+
+    Args:
+        analysis: The suite.
+        rows: The section's rows.
+        noise: Whether the columns of Monte-Carlo noise are shown.
+        looseness: Whether the columns of bounds are shown.
+    """
+    return (
+        *((text.BUSY_NOTE,) if any(row.busy for row in rows) else ()),
+        *((APPROXIMATE,) if any(row.configuration.approximate for row in rows) else ()),
+        *((PER_QUESTION,) if analysis.table.unit == "question" else ()),
+        *((TWO_NOISES,) if noise else ()),
+        *((BOUNDS,) if looseness else ()),
+    )
