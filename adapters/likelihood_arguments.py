@@ -17,6 +17,12 @@ from dllm_eval.registry import ESTIMATORS, resolve
 
 from .arguments import DiffusionArguments
 
+DRAW_NOTHING = (
+    *("single_token", "enumeration", "left_to_right", "right_to_left", "policy"),
+    *("pseudo_likelihood", "one_step"),
+)
+"""Exact whatever the target, or exact numbers of something else."""
+
 TAKE_NO_DRAWS = ("single_token", "enumeration")
 """Exact, and only of short targets."""
 
@@ -33,6 +39,11 @@ def likelihood_config(arguments: DiffusionArguments, given: Mapping[str, Any]) -
     """
     if "race_by" in given and arguments.race == 0:
         raise UsageError("race_by means nothing without race; set race, such as 0.005, or leave it")
+    if "mc_samples" in given and arguments.likelihood in DRAW_NOTHING:
+        raise UsageError(
+            f"mc_samples means nothing to likelihood={arguments.likelihood}, which draws nothing;"
+            " leave it unset"
+        )
     return LikelihoodConfig(
         estimator=arguments.likelihood,
         samples=arguments.mc_samples,

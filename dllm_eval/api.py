@@ -125,7 +125,8 @@ class Likelihood:
     is_greedy: bool | None = None
     """Whether greedy decoding gives the target; None where it was not computed."""
     degrees: float | None = None
-    """Degrees of freedom of Student's t behind `stderr`; None where nothing was drawn."""
+    """Degrees of freedom of Student's t behind `stderr`; None where nothing was drawn, and for the
+    bounds of SEDD, D3PM, Plaid and Diffusion-LM, which do not tell."""
     importance_bound: float | None = None
     """A lower bound of log p that lies above the ELBO on average, from the same forwards; None
     where the estimator has none."""

@@ -84,7 +84,7 @@ def combined(estimates: Sequence[Estimate]) -> Estimate:
         stderr=sum(part.stderr**2 for part in estimates) ** 0.5,
         exact=all(part.exact for part in estimates),
         quantity=next(name for name in WEAKEST_FIRST if name in quantities),
-        estimator="+".join(sorted({part.estimator for part in estimates})),
+        estimator="+".join(sorted({n for part in estimates for n in part.estimator.split("+")})),
         samples=sum(part.samples for part in estimates),
         degrees=_degrees(estimates),
         importance_bound=_sum([_said(part, part.importance_bound) for part in estimates]),

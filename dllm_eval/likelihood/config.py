@@ -13,6 +13,9 @@ from dllm_eval.samplers.config import SamplerConfig
 
 MOST_RACE_ERROR = 0.5
 
+MOST_SAMPLES = 2**20
+"""A plan of more would not fit into memory for long targets."""
+
 TargetEnd = Literal["none", "eos"]
 RaceBy = Literal["both", "sum", "normalised"]
 
@@ -31,7 +34,8 @@ class LikelihoodConfig:
     estimator: str = "auto"
     """A name in `registry.ESTIMATORS`."""
     samples: int = 128
-    """Mask sets drawn per pair by the Monte-Carlo estimators."""
+    """Masked canvases that an estimator may ask for, per pair; where attention goes by blocks, per
+    block of it."""
     seed: int = 0
     tokens_per_forward: int = 8192
     """Positions per forward pass, padding included; at least one masked canvas always runs. Changes
@@ -63,7 +67,9 @@ class LikelihoodConfig:
             raise unknown("target_end", self.target_end, get_args(TargetEnd))
         if self.race_by not in get_args(RaceBy):
             raise unknown("race_by", self.race_by, get_args(RaceBy))
-        if not isfinite(self.race) or not 0 <= self.race < MOST_RACE_ERROR:
+        if self.samples > MOST_SAMPLES:
+            raise UsageError(f"samples is {self.samples}; accepted: 1 to {MOST_SAMPLES}")
+        if not _is_number(self.race) or not 0 <= self.race < MOST_RACE_ERROR:
             raise UsageError(f"race is {self.race!r}; accepted: 0 (off) to below {MOST_RACE_ERROR}")
         if self.max_enumeration > ENUMERATION_LIMIT:
             raise UsageError(
@@ -72,6 +78,10 @@ class LikelihoodConfig:
             )
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and isfinite(value)
+
+
 def _require_at_least_one(name: str, value: object) -> None:
-    if not isinstance(value, int) or value < 1:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise UsageError(f"{name} is {value!r}; accepted: a whole number of at least 1")

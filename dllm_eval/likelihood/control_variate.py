@@ -39,7 +39,8 @@ def control_variate(setting: Setting) -> Plan:
         return Plan(masks=everything, estimate=_nothing_drawn)
     if num_draws < 1:
         raise UsageError(
-            f"samples is {setting.samples}; accepted by estimator {NAME!r}: at least 2"
+            f"samples is {setting.samples}; accepted by estimators with a control (control_variate,"
+            " end_strata): at least 2"
         )
 
     def control(table: Table) -> tuple[Terms, Terms]:

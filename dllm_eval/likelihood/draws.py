@@ -142,14 +142,16 @@ def stderr_of_mean(draws: Draws) -> float:
     average (Cochran, Sampling Techniques, section 5A.12). Groups are pairs, one triple if n is odd;
     from n = 5 on, the mean is taken of that and of the pairs shifted by one stratum, with a triple
     at one end or both, which knows a third more. For n of 2 or 3 it is the plain sd / sqrt(n); a
-    single draw says nothing of its error, so for n = 1 it is infinite, as it is when a draw is.
+    single draw says nothing of its error, so for n = 1 it is infinite, as it is when a draw is, and
+    where all are equal: the same few mask sets came again and again, and others were not seen.
 
     Args:
         draws: (n,) in the order of the strata.
     """
     if len(draws) == 1 or not np.isfinite(draws).all():
         return float("inf")
-    return float(np.mean([terms.sum() for terms, _ in _collapsed(draws)]) ** 0.5) / len(draws)
+    squares = float(np.mean([terms.sum() for terms, _ in _collapsed(draws)]))
+    return squares**0.5 / len(draws) if squares > 0 else float("inf")
 
 
 def effective_degrees(draws: Draws) -> float | None:
@@ -163,7 +165,7 @@ def effective_degrees(draws: Draws) -> float | None:
     normal draws, which is what the second way of grouping adds. With it 95 % intervals cover 93 to
     97 % on tables of both kinds (tests/likelihood/test_coverage.py).
 
-    At least 1 and at most n - 1; None for one draw, or an infinite one.
+    At least 1 and at most n - 1; None where `stderr_of_mean` is infinite.
 
     Args:
         draws: (n,) in the order of the strata.
@@ -174,7 +176,7 @@ def effective_degrees(draws: Draws) -> float | None:
     total = np.mean([terms.sum() for terms, _ in ways])
     squares = np.mean([(terms**2 / sizes).sum() for terms, sizes in ways])
     most = float(len(draws) - 1)
-    return most if squares == 0 else float(min(max(total**2 / squares - 1, 1.0), most))
+    return None if squares == 0 else float(min(max(total**2 / squares - 1, 1.0), most))
 
 
 def _collapsed(draws: Draws) -> list[tuple[Draws, Counts]]:

@@ -176,9 +176,7 @@ def _by_more_than_chance(lead: float, variance: float, num_draws: int, level: fl
 
     Looks lie a factor apart, so this part of each, (n - n / GROWTH) / N, adds up to at most 1.
     """
-    if not lead > 0 or not isfinite(variance):
-        return False
-    if variance == 0:
-        return True
+    if not (lead > 0 and 0 < variance < float("inf")):
+        return False  # equal draws may be one mask set again and again
     tail = float(stdtr(num_draws - 1, -lead / np.sqrt(variance)))
     return tail <= level * (1 - 1 / GROWTH)

@@ -35,7 +35,7 @@ def random_order(setting: Setting) -> Plan:
 
     def estimate(table: Table) -> Estimate:
         values = chains.values(table)
-        stderr, degrees = independent(values.mean(axis=1))
+        stderr, degrees = _error(values.mean(axis=1), chains)
         upper = _upper(values) if values.size >= FEWEST_CHAINS_FOR_UPPER else None
         return Estimate(
             value=float(values.mean()),
@@ -47,13 +47,22 @@ def random_order(setting: Setting) -> Plan:
             degrees=degrees,
             importance_bound=_log_mean_exp(values),
             upper_bound=None if upper is None else float(upper.mean()),
-            upper_bound_stderr=None if upper is None else independent(upper)[0],
+            upper_bound_stderr=None if upper is None else _error(upper, chains)[0],
         )
 
     if setting.length == 1:
         return _one_token(chains, "random_order")
     sampling = Sampling(rows_after=chains.needed, draws=draws)
     return Plan(masks=chains.masks, read=chains.read, estimate=estimate, sampling=sampling)
+
+
+def _error(draws: Draws, chains: Chains) -> tuple[float, float | None]:
+    """As `independent`, but equal draws of different orders are a consistent model's: no error."""
+    orders = chains.orders[: len(draws) * chains.per_draw]
+    equal = len(draws) > 1 and bool(np.isfinite(draws[0]) and (draws == draws[0]).all())
+    if equal and bool((orders != orders[0]).any()):
+        return 0.0, float(len(draws) - 1)
+    return independent(draws)
 
 
 def importance_bound(setting: Setting) -> Plan:
@@ -82,7 +91,7 @@ def importance_bound(setting: Setting) -> Plan:
         return around
 
     def estimate(table: Table) -> Estimate:
-        stderr, degrees = independent(draws(table))
+        stderr, degrees = _error(draws(table), chains)
         return Estimate(
             value=_log_mean_exp(chains.values(table)),
             stderr=stderr,
@@ -119,7 +128,7 @@ def upper_bound(setting: Setting) -> Plan:
 
     def estimate(table: Table) -> Estimate:
         values = draws(table)
-        stderr, degrees = independent(values)
+        stderr, degrees = _error(values, chains)
         return Estimate(
             value=float(values.mean()),
             stderr=stderr,

@@ -5,6 +5,7 @@ adapters and the public face call it.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from dllm_eval.api import Denoiser, Likelihood
 from dllm_eval.errors import UsageError
@@ -20,7 +21,7 @@ from dllm_eval.likelihood.pair import Pair, build_pair
 from dllm_eval.likelihood.plan import Estimator, Plan, Setting
 from dllm_eval.likelihood.question import Question, check_questions
 from dllm_eval.likelihood.race import first_round, going_on, next_round
-from dllm_eval.likelihood.win import Win, win_probabilities
+from dllm_eval.likelihood.win import Win, exact_wins, win_probabilities
 from dllm_eval.registry import ESTIMATORS, resolve
 
 _PAIRS_AT_ONCE = 1024
@@ -89,9 +90,30 @@ def score(
         if name in OF_MASK_SETS:
             scored = _score_mask_sets(denoiser, own, seeds, some, name, config)
         else:
-            scored = resolve("likelihood estimator", ESTIMATORS, name)(denoiser, own, seeds, config)
+            bound = resolve("likelihood estimator", ESTIMATORS, name)
+            scored = _with_wins(some, list(bound(denoiser, own, seeds, config)))
         results.update(zip(chosen, scored, strict=True))
     return [results[index] for index in range(len(built))]
+
+
+def _with_wins(questions: Sequence[Question], scored: list[Likelihood]) -> list[Likelihood]:
+    """Where all choices of a question are exact, another seed changes nothing."""
+    found: list[Likelihood] = []
+    for question in questions:
+        own = scored[len(found) : len(found) + len(question.pairs)]
+        if len(own) > 1 and all(each.exact for each in own):
+            values = [each.value for each in own]
+            wins = exact_wins(question, values)
+            own = [
+                replace(
+                    each,
+                    win_probability=win.by_value,
+                    win_probability_normalised=win.normalised,
+                )
+                for each, win in zip(own, wins, strict=True)
+            ]
+        found += own
+    return found
 
 
 def _units(questions: Sequence[Question], pairs: Sequence[Pair]) -> list[Question]:
@@ -125,7 +147,9 @@ def _check_settings(denoiser: Denoiser, name: str, config: LikelihoodConfig) -> 
             f"check_greedy is True, and family {family.name!r} decodes no token for good;"
             " accepted: False"
         )
-    if config.target_end != "none" and not (of_mask_sets and family.looks_ahead):
+    if config.target_end != "none" and not (
+        (of_mask_sets or name == "policy") and family.looks_ahead
+    ):
         raise UsageError(
             f"target_end is {config.target_end!r}, and family {family.name!r} has attention"
             f" {family.attention!r} and likelihood {family.likelihood!r}; accepted: none (a masked"

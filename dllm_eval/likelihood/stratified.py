@@ -83,7 +83,8 @@ def stratified(
     def estimate(table: Table) -> Estimate:
         values = draws(table)
         # Where the control is infinite, so is the estimate, whatever is drawn.
-        sure = not np.isfinite(np.sum(control(table[: len(fixed)])))
+        # So it is where there is but one mask set.
+        sure = length == 1 or not np.isfinite(np.sum(control(table[: len(fixed)])))
         in_order = values[strata[: len(values)].argsort()]
         return Estimate(
             value=float(values.mean()),

@@ -58,12 +58,16 @@ def weighted(
 def independent(values: Draws) -> tuple[float, float | None]:
     """Of draws with one law, none knowing of another: sd / sqrt(n), with n - 1 degrees of freedom.
 
-    A single draw says nothing of its error, nor do draws of which one is infinite: it is infinite.
+    A single draw says nothing of its error, nor do draws of which one is infinite, or that are all
+    equal because the same few mask sets came again and again: it is infinite.
     """
     num_draws = len(values)
     if num_draws == 1 or not np.isfinite(values).all():
         return float("inf"), None
-    return float(values.std(ddof=1)) / num_draws**0.5, float(num_draws - 1)
+    spread = float(values.std(ddof=1))
+    if spread == 0:
+        return float("inf"), None
+    return spread / num_draws**0.5, float(num_draws - 1)
 
 
 def _rows(masks: Masks) -> tuple[Masks, NDArray[np.int64]]:

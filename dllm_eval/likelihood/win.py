@@ -18,6 +18,8 @@ from dllm_eval.likelihood.question import Question
 
 _LOG2_POINTS = 13
 _SEED = 0
+_ROUNDING = 1e-6
+"""Of the largest error: roots of a covariance are good to half of a number's digits."""
 
 Numbers = NDArray[np.float64]
 
@@ -35,16 +37,18 @@ def win_probabilities(question: Question, chains: Sequence[Chain]) -> list[Win]:
 
     Another run with the same settings has errors of its own, so its values lie around those found
     here with twice the covariance of this run's: standard errors as stated, correlations from the
-    paired draws. Values are taken to be normal and nothing else is supposed of the gaps between
-    them. A choice found impossible (-inf) is taken to be so under any seed, and of equal values the
-    first counts as the highest, as it does in lm-eval.
+    paired draws. Values are taken to be normal, and nothing is supposed of the gaps between them,
+    so the chance that another seed changes the answer is too low where all choices are about equal
+    (the highest of equals lies ahead by luck), and too high where few are, with few draws.
+    A choice found impossible (-inf) is taken to be so under any seed, and of equal values the first
+    counts as the highest, as it does in lm-eval.
 
     The chances are counts over a fixed set of 8192 quasi-random points, the same in every run, so
     that they add up to 1 and are good to about 0.001.
 
     Returns:
         One for each choice. None where a question has one choice, or where a standard error is not
-        known (infinite: a single draw).
+        known (infinite: a single draw, or draws that are all equal).
     """
     nothing = [Win() for _ in chains]
     if len(chains) == 1:
@@ -61,7 +65,20 @@ def win_probabilities(question: Question, chains: Sequence[Chain]) -> list[Win]:
     if question.divisors is None:
         return [Win(by_value=chance) for chance in by_value]
     divisors = np.array(question.divisors)
-    normalised = _highest(values / divisors, covariance / np.outer(divisors, divisors))
+    scaled = covariance / np.outer(divisors, divisors)
+    normalised = _highest(values / divisors, scaled)
+    return [
+        Win(by_value=one, normalised=other) for one, other in zip(by_value, normalised, strict=True)
+    ]
+
+
+def exact_wins(question: Question, values: Sequence[float]) -> list[Win]:
+    """1 for the answer and 0 for the others, of values without Monte-Carlo error."""
+    found, nothing = np.array(values), np.zeros((len(values), len(values)))
+    by_value = _highest(found, nothing)
+    if question.divisors is None:
+        return [Win(by_value=chance) for chance in by_value]
+    normalised = _highest(found / np.array(question.divisors), nothing)
     return [
         Win(by_value=one, normalised=other) for one, other in zip(by_value, normalised, strict=True)
     ]
@@ -96,7 +113,9 @@ def _highest(values: Numbers, covariance: Numbers) -> list[float]:
     sizes, directions = np.linalg.eigh(covariance)
     root = directions * np.sqrt(np.maximum(sizes, 0.0))
     outcomes = values + _normal_points(len(values)) @ root.T
-    answers = outcomes.argmax(axis=1)
+    # Rounding must not decide between equal choices.
+    margin = _ROUNDING * (float(covariance.diagonal().max()) ** 0.5)
+    answers = (outcomes >= outcomes.max(axis=1, keepdims=True) - margin).argmax(axis=1)
     counts = np.bincount(answers, minlength=len(values))
     return [float(count) / len(answers) for count in counts]
 

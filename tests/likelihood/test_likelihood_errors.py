@@ -56,7 +56,7 @@ def test_pairs_that_cannot_be_scored(
     [
         ("single_token", 2, 8, "estimator 'single_token' was given a target of 2 tokens"),
         ("enumeration", 17, 8, "estimator 'enumeration' was given a target of 17 tokens"),
-        ("control_variate", 3, 1, "samples is 1; accepted by estimator 'control_variate'"),
+        ("control_variate", 3, 1, "samples is 1; accepted by estimators with a control"),
     ],
 )
 def test_targets_an_estimator_does_not_take(
