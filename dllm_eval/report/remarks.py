@@ -22,8 +22,8 @@ TWO_NOISES = (
     "The 95 % interval holds both noises. Monte-Carlo ±: standard error of the score under other "
     "seeds with the same documents; 0 where nothing is drawn. Documents ±: that of the score's "
     "mean over seeds under other documents. Answers another seed would change: as the values and "
-    "their errors predict. A dash: some errors are not known, because all draws were equal or there "
-    "was one, which more samples change."
+    "their errors predict. A dash: some errors are not known, because there was one draw or all "
+    "were equal, which more samples change."
 )
 BOUNDS = (
     "ELBO loose by: a tighter lower bound of log p, and an estimate of an upper bound, less the "
