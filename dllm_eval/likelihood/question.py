@@ -3,7 +3,7 @@
 Plain data. Adapters make questions of a task's requests; `score`, `race` and `win` read them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import inf
 
@@ -52,3 +52,15 @@ def check_questions(questions: Iterable[Question], num_pairs: int) -> None:
                     " question each"
                 )
             seen.add(pair)
+
+
+def chunks(questions: Sequence[Question], size: int) -> Iterator[list[Question]]:
+    """Whole questions, of about `size` pairs together."""
+    chunk: list[Question] = []
+    for question in questions:
+        chunk.append(question)
+        if sum(len(each.pairs) for each in chunk) >= size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk

@@ -4,7 +4,7 @@ Knows estimators by name and batches by their size; knows no lm-eval, no text an
 adapters and the public face call it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from dllm_eval.api import Denoiser, Likelihood
@@ -19,7 +19,7 @@ from dllm_eval.likelihood.draws import context_seed, part_seed, salted_seed
 from dllm_eval.likelihood.greedy import Greedy, greedy_matches
 from dllm_eval.likelihood.pair import Pair, build_pair
 from dllm_eval.likelihood.plan import Estimator, Plan, Setting
-from dllm_eval.likelihood.question import Question, check_questions
+from dllm_eval.likelihood.question import Question, check_questions, chunks
 from dllm_eval.likelihood.race import first_round, going_on, next_round
 from dllm_eval.likelihood.win import Win, exact_wins, win_probabilities
 from dllm_eval.registry import ESTIMATORS, resolve
@@ -79,25 +79,26 @@ def score(
         for index, (pair, salt) in enumerate(zip(pairs, salted, strict=True))
     ]
     results: dict[int, Likelihood] = {}
-    for some in _chunks(_units(questions, built), _PAIRS_AT_ONCE):
+    for some in chunks(_units(questions, built), _PAIRS_AT_ONCE):
         chosen = [index for question in some for index in question.pairs]
         own = [built[index] for index in chosen]
-        seeds = [
-            _seed(built[index], config.seed, salted[index], built[question.pairs[0]])
-            for question in some
-            for index in question.pairs
-        ]
-        if name in OF_MASK_SETS:
-            scored = _score_mask_sets(denoiser, own, seeds, some, name, config)
-        else:
-            bound = resolve("likelihood estimator", ESTIMATORS, name)
-            scored = _with_wins(some, list(bound(denoiser, own, seeds, config)))
+        seeds = _seeds(some, built, salted, config.seed)
+        score_them = _score_mask_sets if name in OF_MASK_SETS else _score_otherwise
+        scored = score_them(denoiser, own, seeds, some, name, config)
         results.update(zip(chosen, scored, strict=True))
     return [results[index] for index in range(len(built))]
 
 
-def _with_wins(questions: Sequence[Question], scored: list[Likelihood]) -> list[Likelihood]:
-    """Where all choices of a question are exact, another seed changes nothing."""
+def _score_otherwise(
+    denoiser: Denoiser,
+    pairs: Sequence[Pair],
+    seeds: Sequence[int],
+    questions: Sequence[Question],
+    name: str,
+    config: LikelihoodConfig,
+) -> list[Likelihood]:
+    """By a function of its own. Where a question's choices are exact, no seed changes anything."""
+    scored = list(resolve("likelihood estimator", ESTIMATORS, name)(denoiser, pairs, seeds, config))
     found: list[Likelihood] = []
     for question in questions:
         own = scored[len(found) : len(found) + len(question.pairs)]
@@ -126,18 +127,6 @@ def _units(questions: Sequence[Question], pairs: Sequence[Pair]) -> list[Questio
     return sorted(
         [*questions, *alone], key=lambda unit: -max(pairs[index].length for index in unit.pairs)
     )
-
-
-def _chunks(units: Sequence[Question], size: int) -> Iterator[list[Question]]:
-    """Whole units, of about `size` pairs together."""
-    chunk: list[Question] = []
-    for unit in units:
-        chunk.append(unit)
-        if sum(len(each.pairs) for each in chunk) >= size:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
 
 
 def _check_settings(denoiser: Denoiser, name: str, config: LikelihoodConfig) -> None:
@@ -252,11 +241,18 @@ def _likelihood(chain: Chain, win: Win, decoded: Greedy | None) -> Likelihood:
     )
 
 
-def _seed(pair: Pair, seed: int, salt: str | None, first: Pair) -> int:
-    """By the context of the question's first choice: others may differ, or be cut elsewhere."""
-    if salt is None:
-        return context_seed(seed, first.context)
-    return salted_seed(seed, pair.token_ids, salt)
+def _seeds(
+    questions: Sequence[Question], pairs: Sequence[Pair], salts: Sequence[str | None], seed: int
+) -> list[int]:
+    """By the context of a question's first choice, since others may differ or be cut elsewhere."""
+    found = []
+    for question in questions:
+        shared = context_seed(seed, pairs[question.pairs[0]].context)
+        for index in question.pairs:
+            salt = salts[index]
+            own = shared if salt is None else salted_seed(seed, pairs[index].token_ids, salt)
+            found.append(own)
+    return found
 
 
 def _plan(

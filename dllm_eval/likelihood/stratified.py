@@ -5,6 +5,7 @@ they differ in which sets are fixed, which sizes are drawn, and in the control.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,14 +60,9 @@ def stratified(
         estimator: The name in the record.
     """
     length = setting.length
-    generator = np.random.default_rng(setting.seed)
-    # The sizes' numbers come first: pairs that differ in length still share them.
-    strata = spread_order(num_draws, generator.random())
-    drawn = stratified_counts(len(sizes), generator.random(num_draws))[strata] + sizes.start - 1
-    subsets, inverse = in_order_of_use(uniform_subsets(drawn, length, generator))
+    strata, subsets, inverse = _drawn(setting, num_draws, sizes)
     needed = rows_after(inverse, fixed=len(fixed))
-    size = subsets.sum(axis=1)
-    weights = len(sizes) / size
+    weights = len(sizes) / subsets.sum(axis=1)
 
     def draws(table: Table) -> Draws:
         done = completed(needed, len(table))
@@ -74,30 +70,54 @@ def stratified(
         known = float((one + every).sum()) / 2
         if not np.isfinite(known):
             return np.full(done, -np.inf)
-        rows = table[len(fixed) :]
-        away = (length - size[: len(rows), None]) / max(length - 1, 1)
-        gains = np.where(subsets[: len(rows)], rows - every - away * (one - every), 0.0)
-        values: Draws = known + (weights[: len(rows)] * gains.sum(axis=1))[inverse[:done]]
+        gains = _gains(table[len(fixed) :], subsets, one, every)
+        values: Draws = known + (weights[: len(gains)] * gains)[inverse[:done]]
         return values
 
     def estimate(table: Table) -> Estimate:
-        values = draws(table)
         # Where the control is infinite, so is the estimate, whatever is drawn.
         # So it is where there is but one mask set.
         sure = length == 1 or not np.isfinite(np.sum(control(table[: len(fixed)])))
-        in_order = values[strata[: len(values)].argsort()]
-        return Estimate(
-            value=float(values.mean()),
-            stderr=0.0 if sure else stderr_of_mean(in_order),
-            exact=False,
-            quantity="elbo",
-            estimator=estimator,
-            samples=len(values) + len(fixed),
-            degrees=effective_degrees(in_order),
+        found = _mean(draws(table), strata, estimator)
+        return replace(
+            found, stderr=0.0 if sure else found.stderr, samples=found.samples + len(fixed)
         )
 
     return Plan(
         masks=np.concatenate([fixed, subsets]),
         estimate=estimate,
         sampling=Sampling(rows_after=needed, draws=draws),
+    )
+
+
+def _drawn(
+    setting: Setting, num_draws: int, sizes: range
+) -> tuple[NDArray[np.int64], Masks, NDArray[np.int64]]:
+    """The stratum of each draw, the different sets in order of use, and the set of each draw."""
+    generator = np.random.default_rng(setting.seed)
+    # The sizes' numbers come first: pairs that differ in length still share them.
+    strata = spread_order(num_draws, generator.random())
+    drawn = stratified_counts(len(sizes), generator.random(num_draws))[strata] + sizes.start - 1
+    subsets, inverse = in_order_of_use(uniform_subsets(drawn, setting.length, generator))
+    return strata, subsets, inverse
+
+
+def _gains(rows: Table, subsets: Masks, one: Terms, every: Terms) -> Terms:
+    """(rows,) the sums of s(S, i) - h(l, i) over S, of the first sets."""
+    masked, length = subsets[: len(rows)], subsets.shape[1]
+    away = (length - masked.sum(axis=1, keepdims=True)) / max(length - 1, 1)
+    gains: Terms = np.where(masked, rows - every - away * (one - every), 0.0).sum(axis=1)
+    return gains
+
+
+def _mean(values: Draws, strata: NDArray[np.int64], estimator: str) -> Estimate:
+    in_order = values[strata[: len(values)].argsort()]
+    return Estimate(
+        value=float(values.mean()),
+        stderr=stderr_of_mean(in_order),
+        exact=False,
+        quantity="elbo",
+        estimator=estimator,
+        samples=len(values),
+        degrees=effective_degrees(in_order),
     )

@@ -61,24 +61,21 @@ def win_probabilities(question: Question, chains: Sequence[Chain]) -> list[Win]:
     if not np.isfinite(errors).all():
         return nothing
     covariance = 2.0 * np.outer(errors, errors) * _correlations(chains, errors)
-    by_value = _highest(values, covariance)
-    if question.divisors is None:
-        return [Win(by_value=chance) for chance in by_value]
-    divisors = np.array(question.divisors)
-    scaled = covariance / np.outer(divisors, divisors)
-    normalised = _highest(values / divisors, scaled)
-    return [
-        Win(by_value=one, normalised=other) for one, other in zip(by_value, normalised, strict=True)
-    ]
+    return _wins(question, values, covariance)
 
 
 def exact_wins(question: Question, values: Sequence[float]) -> list[Win]:
     """1 for the answer and 0 for the others, of values without Monte-Carlo error."""
-    found, nothing = np.array(values), np.zeros((len(values), len(values)))
-    by_value = _highest(found, nothing)
+    return _wins(question, np.array(values), np.zeros((len(values), len(values))))
+
+
+def _wins(question: Question, values: Numbers, covariance: Numbers) -> list[Win]:
+    """By the values, and where there is a normalised score by the values per divisor."""
+    by_value = _highest(values, covariance)
     if question.divisors is None:
         return [Win(by_value=chance) for chance in by_value]
-    normalised = _highest(found / np.array(question.divisors), nothing)
+    divisors = np.array(question.divisors)
+    normalised = _highest(values / divisors, covariance / np.outer(divisors, divisors))
     return [
         Win(by_value=one, normalised=other) for one, other in zip(by_value, normalised, strict=True)
     ]

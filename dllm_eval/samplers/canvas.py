@@ -81,13 +81,7 @@ class Canvas:
             UsageError: A row does not fit the model, or a prompt holds the mask token or an id
                 outside the vocabulary, or a suffix that the model cannot see.
         """
-        block = family.aligned_block or 1
-        before = [len(prompt.prefix) for prompt in prompts]
-        whole = max(length // block for length in before) * block
-        if family.aligned_block is None:
-            starts = [whole] * len(prompts)
-        else:
-            starts = [whole + length % block for length in before]
+        block, starts = family.aligned_block or 1, _starts(prompts, family)
         whole_ends = [-(-(start + gen_length + overhang) // block) * block for start in starts]
         ends = [start + gen_length for start in starts] if cut else whole_ends
         lasts = [end + len(prompt.suffix) for end, prompt in zip(ends, prompts, strict=True)]
@@ -271,6 +265,15 @@ def unusable_logits() -> UsageError:
         "the model's logits are NaN or infinite where a token is to be chosen; accepted: finite "
         "logits (a wider dtype, such as float32, may give them)"
     )
+
+
+def _starts(prompts: Sequence[Prompt], family: Family) -> list[int]:
+    """The column of each row's first canvas position."""
+    block, before = family.aligned_block or 1, [len(prompt.prefix) for prompt in prompts]
+    whole = max(length // block for length in before) * block
+    if family.aligned_block is None:
+        return [whole] * len(prompts)
+    return [whole + length % block for length in before]
 
 
 def visible_tokens(tokens: Sequence[int], end_ids: Sequence[int]) -> tuple[int, ...]:
