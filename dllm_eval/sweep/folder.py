@@ -63,6 +63,11 @@ class CellFolder:
         return self.path / "done.json"
 
     @property
+    def failed(self) -> Path:
+        """Why the last run could not run the cell; the next run tries again."""
+        return self.path / "failed.json"
+
+    @property
     def finished(self) -> bool:
         """Whether everything of the cell is there."""
         return self.done.exists()

@@ -1,6 +1,6 @@
 """Draws how far a sweep is: cells done, time left, the cells being run.
 
-Knows `executor.Snapshot` and rich; knows no file. The command line opens it around a sweep.
+Knows `stage.Snapshot` and rich; knows no file. The command line opens it around a sweep.
 """
 
 import sys
@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from dllm_eval.measure.wall import now_s
-from dllm_eval.sweep.executor import Snapshot
+from dllm_eval.sweep.stage import Snapshot
 
 _LINE_INTERVAL_S = 15.0
 

@@ -14,6 +14,7 @@ from typing import Any
 from dllm_eval.errors import UsageError
 from dllm_eval.files import read_json
 from dllm_eval.sweep.folder import ResultsFolder
+from dllm_eval.sweep.job import Job
 from dllm_eval.sweep.lease import acquire, release
 from dllm_eval.sweep.plan import Cell
 from dllm_eval.sweep.quiet import quiet
@@ -24,7 +25,7 @@ _PARENT_POLL_S = 0.5
 
 def main(job_file: str) -> int:
     """Runs a job; the exit code says how it went."""
-    job = read_json(Path(job_file))
+    job = Job.from_dict(read_json(Path(job_file)))
     _follow_parent(os.getppid())
     quiet()
     try:
@@ -37,24 +38,17 @@ def main(job_file: str) -> int:
     return 0
 
 
-def run_job(job: dict[str, Any]) -> None:
-    """Runs the cells of a job that nobody else has taken.
-
-    Args:
-        job: "out", "cells" (ids in the order to try them), "threads", "include",
-            "confirm_run_unsafe_code".
-    """
+def run_job(job: Job) -> None:
+    """Runs the cells of a job that nobody else has taken."""
     import torch
 
     from dllm_eval.sweep.cell import Options, run_cell
 
-    torch.set_num_threads(job["threads"])
-    folder = ResultsFolder(Path(job["out"]))
-    options = Options(
-        include=tuple(job["include"]), confirm_run_unsafe_code=job["confirm_run_unsafe_code"]
-    )
+    torch.set_num_threads(job.threads)
+    folder = ResultsFolder(Path(job.out))
+    options = Options(include=job.include, confirm_run_unsafe_code=job.confirm_run_unsafe_code)
     cells = {cell.cell_id: cell for cell in folder.cells()}
-    for cell_id in job["cells"]:
+    for cell_id in job.cells:
         _run_leased(cells[cell_id], folder, lambda cell, files: run_cell(cell, files, options))
 
 
