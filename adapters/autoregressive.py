@@ -20,6 +20,7 @@ from dllm_eval.samplers.autoregressive import generate_autoregressive
 from .arguments import AutoregressiveArguments, parse, without_none_texts
 from .autoregressive_scoring import score_causal
 from .base import EvaluationLM
+from .distributed import launched
 from .jobs import GenerationJob, Identity, Pair, content_seed, infill_of, read_keywords
 from .tokens import token_id
 
@@ -48,7 +49,7 @@ class AutoregressiveLM(EvaluationLM):
             arguments.pretrained,
             revision=arguments.revision,
             dtype=arguments.dtype,
-            device=arguments.device,
+            device=launched().device or arguments.device,
         )
         super().__init__(
             arguments,

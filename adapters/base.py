@@ -20,10 +20,12 @@ from dllm_eval.errors import UsageError
 from dllm_eval.likelihood.question import Question
 from dllm_eval.loading import resolve_checkpoint, weights_hash
 from dllm_eval.records import RequestLog, RequestType
-from dllm_eval.request_log import FileLog
 
 from .arguments import COST_ONLY, Arguments
-from .batches import batches, progress
+from .batches import Share
+from .decoding import Decoding
+from .distributed import launched, open_log, together
+from .halving import Halving
 from .jobs import (
     GenerationJob,
     Identity,
@@ -35,7 +37,7 @@ from .jobs import (
     identities,
 )
 from .questions import scoring_units
-from .records import BatchFacts, MemoryLog, finished, generation_record, value_of
+from .records import answers_of, response_of, score_of, value_of
 from .scoring import Scoring
 from .timing import Stopwatch
 from .tokens import Codec
@@ -71,7 +73,11 @@ class EvaluationLM(TemplateLM):
         self.max_length = min(arguments.max_length or context_length, context_length)
         folder = resolve_checkpoint(arguments.pretrained, arguments.revision)
         self.weights = weights_hash(folder)
-        self.log: RequestLog = FileLog(arguments.records) if arguments.records else MemoryLog()
+        self.processes = launched()
+        self.log: RequestLog = open_log(arguments.records, self.processes)
+        self.share: Share | None = None
+        """(index, count) where a call runs a share of its batches only. Requests of other shares
+        that the log does not know are then answered with "", (0.0, False) or 0.0."""
         self.stopwatch = Stopwatch(
             device=device, warmup=arguments.warmup, repeats=arguments.timing_repeats
         )
@@ -80,6 +86,7 @@ class EvaluationLM(TemplateLM):
             context=arguments.rolling_context,
             scored_at_end=self.reads_last_target,
         )
+        self.halving = Halving()
         self._warned = False
 
     @classmethod
@@ -140,14 +147,18 @@ class EvaluationLM(TemplateLM):
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         """One answer per request, cut before its first stop string or end-of-text."""
         jobs = [self._job(r, i) for r, i in zip(requests, self._identities(requests), strict=True)]
-        pending = [job for job in jobs if self.log.get(job.identity.key) is None]
-        with progress(len(jobs), len(pending), "generate_until", hidden=disable_tqdm) as bar:
-            # Like lengths side by side need little padding; the longest first shows the time left.
-            pending.sort(key=lambda job: -job.prompt_tokens)
-            for batch in batches(pending, self.batch_size):
-                self._generate(batch)
-                bar.update(len(batch))
-        answers = [finished(self.log, job.identity.key).response for job in jobs]
+        with together(self.processes, self.log, self.share, jobs) as share:
+            decoding = Decoding(
+                kind=self.kind,
+                decode=self._decode,
+                codec=self.codec,
+                stopwatch=self.stopwatch,
+                halving=self.halving,
+                log=self.log,
+                share=share,
+            )
+            decoding.run(jobs, self.batch_size, hidden=disable_tqdm or self.processes.rank > 0)
+        answers = answers_of(self.log, jobs, response_of, absent="", share=self.share)
         self._remember("generate_until", requests, answers)
         return answers
 
@@ -163,8 +174,7 @@ class EvaluationLM(TemplateLM):
             for request, identity in zip(requests, self._identities(requests), strict=True)
         ]
         self._score_all(scoring_units(requests, jobs), "loglikelihood", disable_tqdm)
-        records = [finished(self.log, job.identity.key) for job in jobs]
-        answers = [(value_of(row), bool(row.is_greedy)) for row in records]
+        answers = answers_of(self.log, jobs, score_of, absent=(0.0, False), share=self.share)
         self._remember("loglikelihood", requests, answers)
         return answers
 
@@ -182,7 +192,7 @@ class EvaluationLM(TemplateLM):
         ]
         units = [ScoringUnit(jobs=(job,)) for job in jobs]
         self._score_all(units, "loglikelihood_rolling", disable_tqdm)
-        answers = [value_of(finished(self.log, job.identity.key)) for job in jobs]
+        answers = answers_of(self.log, jobs, value_of, absent=0.0, share=self.share)
         self._remember("loglikelihood_rolling", requests, answers)
         return answers
 
@@ -224,28 +234,20 @@ class EvaluationLM(TemplateLM):
         """Positions of a scored canvas behind its target."""
         return 0
 
-    def _generate(self, batch: Sequence[GenerationJob]) -> None:
-        timed = self.stopwatch.time(
-            lambda: self._decode(batch),
-            kind="generate",
-            batch_size=len(batch),
-            length=max(job.prompt_tokens + job.length for job in batch),
-        )
-        facts = BatchFacts.of(self.kind, timed, len(batch))
-        for job, generation in zip(batch, timed.result, strict=True):
-            self.log.put(generation_record(job, generation, self.codec, facts))
-
     def _score_all(
         self, units: list[ScoringUnit], request_type: RequestType, disable_tqdm: bool
     ) -> None:
-        scoring = Scoring(
-            kind=self.kind,
-            request_type=request_type,
-            score=self._score,
-            stopwatch=self.stopwatch,
-            log=self.log,
-        )
-        scoring.run(units, self.batch_size, hidden=disable_tqdm)
+        jobs = [job for unit in units for job in unit.jobs]
+        with together(self.processes, self.log, self.share, jobs) as share:
+            scoring = Scoring(
+                kind=self.kind,
+                request_type=request_type,
+                score=self._score,
+                stopwatch=self.stopwatch,
+                log=self.log,
+                share=share,
+            )
+            scoring.run(units, self.batch_size, hidden=disable_tqdm or self.processes.rank > 0)
 
     def _pair(self, context: str, continuation: str) -> Pair:
         if context:
@@ -290,5 +292,7 @@ class EvaluationLM(TemplateLM):
         self._warned = True
 
     def _remember(self, kind: str, requests: list[Instance], answers: Sequence[object]) -> None:
+        if self.share is not None:
+            return
         for request, answer in zip(requests, answers, strict=True):
             self.cache_hook.add_partial(kind, request.args, answer)

@@ -1,15 +1,24 @@
-"""Which jobs share a batch, and the bar that shows how many are done.
+"""Which jobs share a batch, which batches this process runs, and the bar that shows them.
 
-Knows jobs and their order; knows no model, no log and no clock. `base.py` calls it.
+Knows jobs and their order; knows no model, no log and no clock. `decoding.py` and `scoring.py` call
+it with all requests of a call, so that a batch is the same whatever has been answered before.
 """
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterator, Sequence
-from typing import Any
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 from tqdm import tqdm  # type: ignore[import-untyped]
 
+from dllm_eval.errors import UsageError
+
 from .jobs import GenerationJob, ScoringUnit
+
+Share = tuple[int, int]
+"""(index, count): of a call's batches, in their order, those whose number modulo `count` is
+`index`."""
+
+Batch = TypeVar("Batch")
 
 
 def batches(jobs: Sequence[GenerationJob], size: int) -> Iterator[list[GenerationJob]]:
@@ -35,6 +44,20 @@ def scoring_batches(units: Sequence[ScoringUnit], size: int) -> Iterator[list[Sc
         batch.append(unit)
     if batch:
         yield batch
+
+
+def of_share(all_batches: Iterable[Batch], share: Share | None) -> list[Batch]:
+    """The batches of one share; all of them where there is none.
+
+    Raises:
+        UsageError: The share is none of `count`.
+    """
+    if share is None:
+        return list(all_batches)
+    index, count = share
+    if not 0 <= index < count:
+        raise UsageError(f"share is {share!r}; accepted: (index, count) with 0 <= index < count")
+    return [batch for number, batch in enumerate(all_batches) if number % count == index]
 
 
 def progress(total: int, pending: int, what: str, *, hidden: bool) -> "tqdm[Any]":

@@ -27,6 +27,7 @@ from .arguments import (
     without_none_texts,
 )
 from .base import EvaluationLM
+from .distributed import launched
 from .jobs import GenerationJob, Identity, Ids, Pair, content_seed, infill_of, read_keywords
 from .likelihood_arguments import check_family, likelihood_config
 from .windows import whole_blocks
@@ -70,7 +71,7 @@ class DiffusionLM(EvaluationLM):
             family=arguments.family,
             revision=arguments.revision,
             dtype=arguments.dtype,
-            device=arguments.device,
+            device=launched().device or arguments.device,
             compile=arguments.compile,
         )
         self.family = self.denoiser.family

@@ -3,11 +3,11 @@
 Knows jobs, generations and likelihoods; knows no model and no file. `base.py` calls it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from dataclasses import fields as dataclass_fields
 from statistics import median
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 from dllm_eval.api import Generation, Likelihood
 from dllm_eval.errors import UsageError
@@ -15,6 +15,7 @@ from dllm_eval.likelihood.blocks import combined
 from dllm_eval.likelihood.plan import Estimate
 from dllm_eval.records import SHOWN_CHARACTERS, RequestLog, RequestRecord, RequestType
 
+from .batches import Share
 from .jobs import GenerationJob, Identity, ScoringJob, ScoringUnit
 from .timing import Timed
 from .tokens import Codec
@@ -25,6 +26,8 @@ EMPTY_TEXT = Estimate(
     value=0.0, stderr=0.0, exact=True, quantity="log_likelihood", estimator="empty_text"
 )
 """A text without tokens has probability 1: nothing is said of where a text ends."""
+
+Answer = TypeVar("Answer")
 
 ModelKind = Literal["diffusion", "autoregressive"]
 
@@ -50,6 +53,39 @@ def finished(log: RequestLog, key: str) -> RequestRecord:
     if record is None:
         raise RuntimeError(f"the request log lost the request {key}")
     return record
+
+
+def answers_of(
+    log: RequestLog,
+    jobs: Sequence[GenerationJob | ScoringJob],
+    read: Callable[[RequestRecord], Answer],
+    *,
+    absent: Answer,
+    share: Share | None,
+) -> list[Answer]:
+    """What the log says of each job.
+
+    Args:
+        log: Where the call's requests are.
+        jobs: In lm-eval's order.
+        read: The answer in a record.
+        absent: Stands for what the log lacks, which are requests of other shares.
+        share: Which one was run; None if it was all, so that the log has all.
+    """
+    if share is None:
+        return [read(finished(log, job.identity.key)) for job in jobs]
+    records = [log.get(job.identity.key) for job in jobs]
+    return [absent if record is None else read(record) for record in records]
+
+
+def response_of(record: RequestRecord) -> str:
+    """A generation's answer."""
+    return record.response
+
+
+def score_of(record: RequestRecord) -> tuple[float, bool]:
+    """A likelihood's answer: the value, and whether greedy decoding gives it."""
+    return value_of(record), bool(record.is_greedy)
 
 
 def value_of(record: RequestRecord) -> float:

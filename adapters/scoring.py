@@ -10,7 +10,7 @@ from dllm_eval.api import Likelihood
 from dllm_eval.likelihood.question import Question
 from dllm_eval.records import RequestLog, RequestRecord, RequestType
 
-from .batches import progress, scoring_batches
+from .batches import Share, of_share, progress, scoring_batches
 from .jobs import Pair, ScoringUnit
 from .questions import numbered
 from .records import BatchFacts, ModelKind, scoring_records
@@ -29,22 +29,26 @@ class Scoring:
     score: Score
     stopwatch: Stopwatch
     log: RequestLog
+    share: Share | None
+    """Which batches are run here; None is all of them."""
 
     def run(self, units: Sequence[ScoringUnit], batch_size: int, *, hidden: bool) -> None:
-        """Afterwards the log has a record of every request.
+        """Afterwards the log has a record of every request of the share.
 
-        Where it lacks one choice of a question, all are scored again, because they are compared;
-        only what is missing is written.
+        Batches are made of all units, whatever the log holds, and one of which it lacks a request
+        is scored whole, so that what is written never depends on where an earlier run ended.
         """
-        keys = [job.identity.key for unit in units for job in unit.jobs]
+        own = of_share(scoring_batches(units, batch_size), self.share)
+        keys = [job.identity.key for batch in own for unit in batch for job in unit.jobs]
         missing = {key for key in keys if self.log.get(key) is None}
-        pending = [unit for unit in units if any(j.identity.key in missing for j in unit.jobs)]
         with progress(len(keys), len(missing), self.request_type, hidden=hidden) as bar:
-            for batch in scoring_batches(pending, batch_size):
-                new = [record for record in self._records(batch) if record.key in missing]
+            for batch in own:
+                wanted = {job.identity.key for unit in batch for job in unit.jobs} & missing
+                new = self._records(batch) if wanted else []
                 for record in new:
-                    self.log.put(record)
-                bar.update(len(new))
+                    if record.key in wanted:
+                        self.log.put(record)
+                bar.update(len(wanted))
 
     def _records(self, batch: Sequence[ScoringUnit]) -> list[RequestRecord]:
         jobs = [job for unit in batch for job in unit.jobs]

@@ -16,6 +16,11 @@ Result = TypeVar("Result")
 LENGTH_GRAIN = 64
 
 
+def rounded(length: int) -> int:
+    """A length as a shape counts it: up to the next multiple of `LENGTH_GRAIN`."""
+    return -(-length // LENGTH_GRAIN) * LENGTH_GRAIN
+
+
 @dataclass(frozen=True, kw_only=True)
 class Timed(Generic[Result]):
     """What a batch gave, and the seconds of every repetition."""
@@ -46,7 +51,7 @@ class Stopwatch:
             batch_size: Requests in the batch.
             length: Positions of its longest request.
         """
-        shape = (kind, batch_size, -(-length // LENGTH_GRAIN) * LENGTH_GRAIN)
+        shape = (kind, batch_size, rounded(length))
         if shape not in self._warm:
             for _ in range(self.warmup):
                 run()

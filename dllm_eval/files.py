@@ -3,13 +3,30 @@
 Knows nothing of what is in them. The results folder and the request log call it.
 """
 
+import errno
 import json
 import os
 from collections.abc import Iterable, Iterator
+from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
+from uuid import uuid4
 
 from dllm_eval.errors import UsageError
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""No space left, no quota left, and a file larger than this process may write."""
+TEMPORARY = ".tmp"
+"""How the name of a file ends that is being written."""
+
+
+class DiskFull(UsageError):  # noqa: N818 - a state of the disk, and no fault of the caller's
+    """A file could not be written for want of space. What was written before it is whole."""
+
+
+def no_room(error: OSError) -> bool:
+    """Whether a file operation failed for want of space."""
+    return error.errno in _NO_ROOM
 
 
 def make_folder(path: Path) -> None:
@@ -21,20 +38,20 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _not_written(path, error) from error
+        raise not_written(path, error) from error
 
 
-def open_for_appending(path: Path) -> BinaryIO:
-    """Opens a file to write at its end; it and its folder are made where they are missing.
+def open_for_appending(path: Path) -> FileIO:
+    """Opens a file to write at its end, without a buffer; it and its folder are made if missing.
 
     Raises:
         UsageError: It cannot be made or opened.
     """
     make_folder(path.parent)
     try:
-        return path.open("ab")
+        return path.open("ab", buffering=0)
     except OSError as error:
-        raise _not_written(path, error) from error
+        raise not_written(path, error) from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -47,7 +64,8 @@ def write_text(path: Path, text: str) -> None:
     if path.exists() and not path.is_file():
         raise UsageError(f"cannot write {path}: it is there and is no regular file")
     make_folder(path.parent)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Processes of several machines may share the folder: a process id would not do.
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}{TEMPORARY}")
     try:
         with temporary.open("w", encoding="utf-8") as file:
             file.write(text)
@@ -56,7 +74,7 @@ def write_text(path: Path, text: str) -> None:
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise _not_written(path, error) from error
+        raise not_written(path, error) from error
 
 
 def write_json(path: Path, value: object) -> None:
@@ -107,7 +125,10 @@ def _opened(path: Path) -> BinaryIO:
         raise UsageError(f"cannot read {str(path)!r}: {_reason(error)}") from error
 
 
-def _not_written(path: Path, error: OSError) -> UsageError:
+def not_written(path: Path, error: OSError) -> UsageError:
+    """The error for a file that could not be written; a `DiskFull` where there was no room."""
+    if no_room(error):
+        return DiskFull(f"cannot write {str(path)!r}: {_reason(error)}; make space there")
     return UsageError(f"cannot write {str(path)!r}: {_reason(error)}; pass a path that can be made")
 
 

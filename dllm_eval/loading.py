@@ -4,6 +4,7 @@ Knows where checkpoints lie and which family loader to call; knows no architectu
 Python face and sweeps call it.
 """
 
+import gc
 import hashlib
 import os
 from functools import cache
@@ -197,6 +198,18 @@ def _load_autoregressive(
     if lacking:
         raise UsageError(f"{folder} lacks the tensor {lacking[0]} or has it in another shape")
     return model.to(device).eval().requires_grad_(requires_grad=False), tokenizer
+
+
+def forget() -> None:
+    """Lets go of every model loaded so far; the memory is free once nobody else holds one."""
+    compiled = _load_compiled.cache_info().currsize > 0
+    for loader in (_load_compiled, _load, _load_autoregressive):
+        loader.cache_clear()
+    if compiled:
+        torch.compiler.reset()  # compiled code holds the weights it was made for
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def resolve_checkpoint(pretrained: str, revision: str | None = None) -> Path:

@@ -16,6 +16,18 @@ LM_EVAL_MODELS = {
 }
 """lm-eval model names. The same two stand in pyproject.toml as entry points; a test compares."""
 
+FORECASTS = {
+    "dllm": "dllm_eval.adapters.forecast:diffusion",
+    "dllm-ar": "dllm_eval.adapters.forecast:autoregressive",
+}
+"""lm-eval model name -> function of its arguments that tells what a request will cost."""
+
+LENGTHS = {
+    "readable": "dllm_eval.adapters.lengths:readable",
+    "chat_template": "dllm_eval.adapters.lengths:chat_template",
+}
+"""What is asked of a checkpoint folder's tokenizer before anything is loaded."""
+
 FAMILIES = {
     "llada": "dllm_eval.adapters.llada:load",
     "llada2": "dllm_eval.adapters.llada2:load",

@@ -41,7 +41,7 @@ def one_error(arguments: Sequence[str], capsys: pytest.CaptureFixture[str]) -> s
         (["sweep"], "Missing argument"),
         (["sweep", "none.yaml"], "cannot read the sweep file 'none.yaml': No such file"),
         (["sweep", "x.yaml", "--workers", "0"], "Invalid value for '--workers'"),
-        (["report", "nowhere"], "'nowhere' is not a results folder: it has no sweep.json"),
+        (["report", "nowhere"], "'nowhere' is not a results folder: it has neither a sweep.json"),
         (["models", "LLaDA-8B-Bass"], "unknown model card 'LLaDA-8B-Bass' (did you mean"),
     ],
 )

@@ -1,12 +1,13 @@
 """The request log keeps what was put, whatever the crash left behind."""
 
+import resource
 from math import inf
 from pathlib import Path
 
 import pytest
 
 from dllm_eval.errors import UsageError
-from dllm_eval.files import write_text
+from dllm_eval.files import DiskFull, write_text
 from dllm_eval.records import RequestRecord
 from dllm_eval.request_log import FileLog
 
@@ -51,6 +52,58 @@ def test_a_log_cut_at_any_byte_keeps_its_whole_lines_and_goes_on(tmp_path: Path)
         assert path.read_bytes() == b"".join(lines[: len(kept)]) + (
             record("z").model_dump_json().encode() + b"\n"
         )
+
+
+def test_a_full_disk_leaves_whole_lines_and_the_log_goes_on_when_there_is_room(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "log.jsonl"
+    size = len(record("a").model_dump_json()) + 1
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with FileLog(path) as log:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size + size // 2, hard))
+        try:
+            log.put(record("a"))
+            with pytest.raises(DiskFull, match=r"cannot write '.*log.jsonl': File too large; make"):
+                log.put(record("b"))
+            left = path.read_text()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+        assert left == record("a").model_dump_json() + "\n"
+        assert log.get("b") is None
+        log.put(record("b"))
+    with FileLog(path) as again:
+        assert [one.key for one in again.records()] == ["a", "b"]
+
+
+def test_other_logs_are_read_and_taken_in(tmp_path: Path) -> None:
+    own, other = tmp_path / "own.jsonl", tmp_path / "other.jsonl"
+    for path, keys in ((own, "ab"), (other, "bc")):
+        with FileLog(path) as log:
+            for key in keys:
+                log.put(record(key, response=path.name))
+    with FileLog(own, also=[other]) as log:
+        found = log.get("c")
+        assert found is not None
+        assert (found.response, len(log)) == ("other.jsonl", 2)
+        log.take_others()
+        assert [one.key for one in log.records()] == ["a", "b", "c"]
+        assert not log.repeats
+    with FileLog(own) as again:
+        assert {one.key: one.response for one in again.records()} == {
+            "a": "own.jsonl",
+            "b": "own.jsonl",
+            "c": "other.jsonl",
+        }
+
+
+def test_a_request_that_stands_there_twice_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    line = record("a").model_dump_json() + "\n"
+    path.write_text(line + line)
+    with FileLog(path) as log:
+        assert log.repeats
+        assert len(log) == 1
 
 
 @pytest.mark.parametrize(("value", "stderr"), [(-inf, inf), (-1.5, inf), (-2.0, 0.0)])

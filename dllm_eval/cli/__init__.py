@@ -8,8 +8,20 @@ from dllm_eval.cli.app import main, run_command
 
 from dllm_eval.cli import sweeps  # isort: skip
 from dllm_eval.cli import reports  # isort: skip
+from dllm_eval.cli import decisions  # isort: skip
+from dllm_eval.cli import exports  # isort: skip
 from dllm_eval.cli import catalogue  # isort: skip
 from dllm_eval.cli import checks  # isort: skip
 from dllm_eval.cli import demonstration  # isort: skip
 
-__all__ = ["catalogue", "checks", "demonstration", "main", "reports", "run_command", "sweeps"]
+__all__ = [
+    "catalogue",
+    "checks",
+    "decisions",
+    "demonstration",
+    "exports",
+    "main",
+    "reports",
+    "run_command",
+    "sweeps",
+]

@@ -19,6 +19,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+STOPPED, INTERRUPTED = "stopped; run the same command again to go on", 130
+
 OutOption = Annotated[Path | None, typer.Option("--out", help="The folder to write into.")]
 """Of commands that write a folder."""
 
@@ -35,16 +37,18 @@ def run_command(arguments: list[str]) -> int:
     except UsageError as error:
         return fail(error, 2)
     except KeyboardInterrupt:
-        return fail("stopped; run the same command again to go on", 130)
+        return fail(STOPPED, INTERRUPTED)
     except Exception as error:
         # typer carries its own copy of click, whose exceptions cannot be imported by name.
         if hasattr(error, "format_message"):
             return fail(error.format_message(), 2)
         if type(error).__name__ == "Abort":
-            return fail("stopped; run the same command again to go on", 130)
+            return fail(STOPPED, INTERRUPTED)
         if type(error).__name__ == "SweepIncomplete":
             return fail(error, 1)
         raise
+    if code == INTERRUPTED:  # typer's own answer to Ctrl-C
+        return fail(STOPPED, INTERRUPTED)
     return code if isinstance(code, int) else 0
 
 

@@ -20,8 +20,9 @@ def report(
 def write_and_print(folders: list[Path], out: Path) -> None:
     """Writes a report, prints its leaderboard and where the rest lies."""
     from dllm_eval.report import write_report
+    from dllm_eval.report.leaderboard import for_terminal
 
     paths = write_report(folders, out)
-    print(paths.leaderboard_md.read_text(encoding="utf-8"))
+    print(for_terminal(paths.leaderboard_md.read_text(encoding="utf-8")))
     for path in (paths.leaderboard_csv, paths.leaderboard_html, *paths.figures, paths.page):
         print(path)

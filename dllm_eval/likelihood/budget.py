@@ -97,7 +97,7 @@ class Budget:
         while some := waiting.take(self.tokens):
             try:
                 result = attempt(some)
-            except RuntimeError as error:
+            except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
             else:
@@ -105,7 +105,7 @@ class Budget:
                 del result  # a pass's keys and values must not outlive the caller's use of them
                 continue
             # Not in the except block: until that ends, the traceback holds the pass's tensors.
-            _release()
+            release()
             self._lower(some)
             waiting.put_back(some)
 
@@ -157,14 +157,14 @@ def _width(pieces: list[Work]) -> int:
     return max(piece.width for piece in pieces)
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
     """Whether a device or the host had no room for a tensor."""
-    if isinstance(error, torch.OutOfMemoryError):
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return any(text in str(error) for text in _OUT_OF_MEMORY)
 
 
-def _release() -> None:
+def release() -> None:
     """Gives freed blocks back, or a smaller pass may not find one piece that is large enough."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

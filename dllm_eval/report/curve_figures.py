@@ -6,12 +6,14 @@ Draws what `stats/` computed and computes nothing itself. Called by `figures.py`
 import math
 from collections import defaultdict
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from dllm_eval.report import text
 from dllm_eval.report.style import FAINT, FEW, Look
-from dllm_eval.stats.analysis import GroupAnalysis, TaskAnalysis
+from dllm_eval.stats.analysis import TaskAnalysis
+from dllm_eval.stats.group import GroupAnalysis
 from dllm_eval.stats.row import Row
 
 DODGE = 0.36
@@ -104,7 +106,8 @@ def draw_time(
 ) -> None:
     """p50 seconds against forwards, or against the canvases of a likelihood request.
 
-    For forwards a straight diagonal is a constant cost each; canvases share forwards.
+    On two logarithmic axes a constant cost of each forward is a line of slope one, drawn in grey as
+    a guide; canvases share forwards, so no guide is drawn for them.
     """
     timed = [analysis.rows[i] for curve in group.curves for i in curve.members]
     axes.set_xscale("log")
@@ -124,12 +127,21 @@ def draw_time(
     if not timed:
         return
     _limits(axes, timed)
+    if not analysis.likelihood:
+        _guide(axes, timed)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0)))
         axis.set_minor_formatter(NullFormatter())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: text.tick(value)))
     axes.tick_params(which="both", length=3, color=FAINT)
+
+
+def _guide(axes: Axes, rows: list[Row]) -> None:
+    """Slope one, below all points: the cheapest forward of all, and a little less."""
+    nfe = np.array([min(r.costs.nfe for r in rows), max(r.costs.nfe for r in rows)])
+    cheapest = 0.85 * min(r.latency_s / r.costs.nfe for r in rows)
+    axes.plot(nfe, nfe * cheapest, color=FAINT, linewidth=1.0, alpha=0.6, zorder=1)
 
 
 def _limits(axes: Axes, rows: list[Row]) -> None:

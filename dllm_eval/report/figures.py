@@ -5,51 +5,49 @@ Lays out panels and legends; the panels themselves are in `frontier_figure.py` a
 """
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from dllm_eval.report import legend, text
-from dllm_eval.report.curve_figures import draw_dial, draw_time, on_panel
+from dllm_eval.report import legend, panels, text
 from dllm_eval.report.frontier_figure import draw_frontier
+from dllm_eval.report.panels import Panel
 from dllm_eval.report.style import FAINT, INK, Look, applied, looks, save
-from dllm_eval.stats.analysis import GroupAnalysis, TaskAnalysis
+from dllm_eval.stats.analysis import TaskAnalysis
+from dllm_eval.stats.group import GroupAnalysis
 from dllm_eval.stats.tables import OWN_PROTOCOL
 
 READING = (
     "Numbers are values of the dial. Filled: on the frontier of all models; hollow: "
-    "beaten by another model;\nfaded: beaten by its own. Band: 90 % bootstrap over documents and "
-    "requests. Dotted: the AR score."
+    "beaten by another model;\nfaded: beaten by its own; ×: at chance, not clearly above it. "
+    "Band: 90 % confidence. Dotted: the AR score."
 )
 READING_MANY = (
     "Numbers are values of a series' dial, written where there is room. Filled: on the frontier of "
-    "all series; hollow: beaten by another series;\nfaded: beaten by its own. Dotted: the AR "
-    "score. With so many series no bands are drawn: the leaderboard has the intervals."
+    "all series; hollow: beaten by another series;\nfaded: beaten by its own; ×: at chance. "
+    "Dotted: the AR score. With so many series no bands are drawn: the leaderboard has the intervals."
+)
+READING_GRID = (
+    "Filled: on the frontier of all models; hollow: beaten by another model; faded: beaten by a "
+    "setting of its own; ×: at chance. Dotted: the AR score."
+)
+READING_TIME = (
+    "Latency against forward passes. Parallel to the grey line: every forward costs the same."
+)
+READING_LENGTH = (
+    "Only settings whose timed answers are of two lengths or more; each is drawn over the lengths "
+    "that it wrote."
 )
 _MARGIN_INCHES = (0.72, 0.6, 0.2, 0.72)
 """Left, bottom, right and top of a grid of panels."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Panel:
-    """One of a figure's small multiples."""
-
-    analysis: TaskAnalysis
-    group: GroupAnalysis
-    members: tuple[int, ...]
-    """The rows drawn."""
-    x: str
-    """The name of its horizontal axis."""
-    draw: Callable[[Axes], None]
-
-
 def write_figures(analyses: Sequence[TaskAnalysis], out: Path) -> list[Path]:
-    """Draws frontier_<task> for every suite, then frontiers, dial and time; returns the files."""
+    """Draws frontier_<task> for every suite, then the grids of panels; returns the files."""
     look = looks(
         [(x.series, x.kind) for analysis in analyses for x in analysis.table.configurations]
     )
@@ -60,50 +58,17 @@ def write_figures(analyses: Sequence[TaskAnalysis], out: Path) -> list[Path]:
                 if group.curves:
                     name = frontier_name(analysis, number)
                     paths += save(_single(analysis, group, look), out, name)
-        for name, panels, y in (
-            ("frontiers", _frontiers(analyses, look), "quality"),
-            ("time", _times(analyses, look), "p50 latency"),
-            ("dial", _dials(analyses, look), "quality"),
+        for name, drawn, y, reading in (
+            ("frontiers", panels.frontiers(analyses, look), "quality", READING_GRID),
+            ("time", panels.times(analyses, look), "p50 latency", READING_TIME),
+            ("dial", panels.dials(analyses, look), "quality", ""),
+            ("batch", panels.batches(analyses, look), "visible tokens per second", ""),
+            ("length", panels.lengths(analyses, look), "p50 latency, batch size 1", READING_LENGTH),
+            ("cost", panels.costs(analyses, look), "quality", ""),
         ):
-            if panels:
-                paths += save(_grid(panels, look, y), out, name)
+            if drawn:
+                paths += save(_grid(drawn, look, y, reading), out, name)
     return paths
-
-
-def _groups(analyses: Sequence[TaskAnalysis]) -> list[tuple[TaskAnalysis, GroupAnalysis]]:
-    return [(analysis, group) for analysis in analyses for group in analysis.groups]
-
-
-def _frontiers(analyses: Sequence[TaskAnalysis], look: dict[str, Look]) -> list[Panel]:
-    def panel(a: TaskAnalysis, g: GroupAnalysis) -> Panel:
-        draw = partial(draw_frontier, analysis=a, group=g, looks=look, label_size=8.0)
-        return Panel(analysis=a, group=g, members=g.members, x=_seconds(a), draw=draw)
-
-    return [panel(a, g) for a, g in _groups(analyses) if g.curves]
-
-
-def _times(analyses: Sequence[TaskAnalysis], look: dict[str, Look]) -> list[Panel]:
-    def panel(a: TaskAnalysis, g: GroupAnalysis) -> Panel:
-        draw = partial(draw_time, analysis=a, group=g, looks=look)
-        x = f"{text.work(a)} per {text.unit(a)}"
-        return Panel(analysis=a, group=g, members=g.members, x=x, draw=draw)
-
-    return [panel(a, g) for a, g in _groups(analyses) if g.curves]
-
-
-def _dials(analyses: Sequence[TaskAnalysis], look: dict[str, Look]) -> list[Panel]:
-    """One panel for each dial of a suite: steps and thresholds share no axis."""
-
-    def panel(a: TaskAnalysis, g: GroupAnalysis, dial: str) -> Panel:
-        draw = partial(draw_dial, analysis=a, group=g, looks=look, dial=dial)
-        own = tuple(i for i in g.members if on_panel(a.rows[i], dial))
-        return Panel(analysis=a, group=g, members=own, x=dial.replace("_", " "), draw=draw)
-
-    out = []
-    for a, g in _groups(analyses):
-        own = {a.rows[i].configuration.dial for i in g.members}
-        out += [panel(a, g, dial) for dial in text.dials(a) if dial in own]
-    return out
 
 
 def frontier_name(analysis: TaskAnalysis, number: int) -> str:
@@ -122,7 +87,7 @@ def _single(analysis: TaskAnalysis, group: GroupAnalysis, look: dict[str, Look])
     FigureCanvasAgg(figure)
     left, bottom, top = 0.851 / width, 1.1025 / height, 1 - 0.637 / height
     axes = figure.add_axes((left, bottom, axes_width / width, top - bottom))
-    axes.set_xlabel(f"{_seconds(analysis)}, {text.alone(analysis)} ({group.machine})")
+    axes.set_xlabel(f"{panels.seconds_name(analysis)}, {text.alone(analysis)} ({group.machine})")
     axes.set_ylabel(f"quality ({analysis.table.metric})")
     draw_frontier(axes, analysis=analysis, group=group, looks=look)
     reading = READING_MANY if legend.many(shown) else READING
@@ -133,44 +98,76 @@ def _single(analysis: TaskAnalysis, group: GroupAnalysis, look: dict[str, Look])
     return figure
 
 
-def _grid(panels: Sequence[Panel], look: dict[str, Look], y: str) -> Figure:
+def _grid(drawn: Sequence[Panel], look: dict[str, Look], y: str, reading: str) -> Figure:
     """Small multiples, at most three to a row, and larger where many series are drawn."""
-    shown = legend.listed(p.analysis.rows[i].configuration for p in panels for i in p.members)
+    shown = legend.listed(p.analysis.rows[i].configuration for p in drawn for i in p.members)
     several = legend.many(shown)
-    columns = min(2 if several and len(panels) <= 4 else 3, len(panels))
-    rows = -(-len(panels) // columns)
+    columns = min(2 if several and len(drawn) <= 4 else 3, len(drawn))
+    rows = -(-len(drawn) // columns)
     panel_width, panel_height = (4.7, 3.8) if several else (3.55, 2.95)
     inner = max(panel_width * columns + 0.2, 4.6)
     beside, tall = legend.side_inches(shown, look, room=inner)
-    width, height = inner + beside, max(panel_height * rows + 0.75, tall)
+    noted = NOTE_INCHES * max(len(_note_lines(panel)) for panel in drawn)
+    read = textwrap.wrap(reading, int(inner * CHARACTERS_PER_INCH))
+    below = NOTE_INCHES * (len(read) + 1) if read else 0.0
+    width, height = inner + beside, max((panel_height + noted) * rows + 0.75, tall) + below
     figure = Figure(figsize=(width, height))
     FigureCanvasAgg(figure)
     legend.add(figure, shown, look, beside=beside > 0, loc="upper center", at=(0.5, 1.0))
     left, bottom, right, top = _MARGIN_INCHES
+    top, bottom = top + noted, bottom + below
+    figure.text(left / width, 0.06 / height, "\n".join(read), fontsize=7.4, color=FAINT, va="bottom")
     figure.subplots_adjust(
         left=left / width,
         right=1 - (right + beside) / width,
         top=1 - top / height,
         bottom=bottom / height,
         wspace=0.3,
-        hspace=0.46,
+        hspace=0.46 + noted / (panel_height - 1.0),
     )
-    for number, panel in enumerate(panels):
+    for number, panel in enumerate(drawn):
         axes = figure.add_subplot(rows, columns, number + 1)
         axes.tick_params(labelsize=8)
         panel.draw(axes)
-        axes.set_title(_title(panel), fontsize=10, loc="left", color=INK)
+        axes.set_title(_title(panel), fontsize=10, loc="left", color=INK, pad=_pad(panel))
+        _write_note(axes, panel)
         axes.set_xlabel(panel.x, fontsize=8.5)
         if number % columns == 0:
             axes.set_ylabel(y, fontsize=8.5)
     return figure
 
 
-def _seconds(analysis: TaskAnalysis) -> str:
-    return f"p50 latency per {text.unit(analysis)}"
-
-
 def _title(panel: Panel) -> str:
     if len(panel.analysis.groups) == 1:
         return panel.analysis.table.suite
     return f"{panel.analysis.table.suite}\n{panel.group.machine}"
+
+
+CHARACTERS_PER_INCH = 17
+"""Of the line below a grid."""
+NOTE_CHARACTERS = 62
+"""That fit above a panel at the note's size."""
+NOTE_INCHES = 0.135
+"""Height of one of its lines."""
+
+
+def _note_lines(panel: Panel) -> list[str]:
+    return textwrap.wrap(panel.note, NOTE_CHARACTERS)
+
+
+def _pad(panel: Panel) -> float:
+    """Points between a title and its panel."""
+    return 6.0 + 9.5 * len(_note_lines(panel))
+
+
+def _write_note(axes: Axes, panel: Panel) -> None:
+    axes.annotate(
+        "\n".join(_note_lines(panel)),
+        (0.0, 1.0),
+        xycoords="axes fraction",
+        xytext=(0, 4),
+        textcoords="offset points",
+        fontsize=7.4,
+        color=FAINT,
+        va="bottom",
+    )

@@ -12,8 +12,9 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from dllm_eval.report import text
 from dllm_eval.report.labels import Label, Segment, draw
 from dllm_eval.report.style import FAINT, FEW, Look
-from dllm_eval.stats.analysis import Curve, GroupAnalysis, TaskAnalysis
+from dllm_eval.stats.analysis import TaskAnalysis
 from dllm_eval.stats.frontier import staircase
+from dllm_eval.stats.group import Curve, GroupAnalysis
 from dllm_eval.stats.resample import Floats
 from dllm_eval.stats.row import Row
 
@@ -184,13 +185,16 @@ def _curve(axes: Axes, analysis: TaskAnalysis, curve: Curve, look: Look, *, crow
 
 
 def _point(axes: Axes, row: Row, look: Look, *, size: float) -> None:
-    """Filled on the overall frontier, hollow if another series beats it, faded if its own does."""
+    """Filled on the overall frontier, hollow if another series beats it, faded if its own does.
+
+    Crossed where it is not clearly above chance: guessing is not on a frontier.
+    """
     faded = not row.on_own_frontier
     autoregressive = row.configuration.kind == "autoregressive"
     axes.plot(
         [row.latency_s],
         [100 * row.quality],
-        marker=look.marker,
+        marker=look.marker if row.above_chance else "x",
         markersize=8.5 if autoregressive else size,
         markerfacecolor=look.colour if row.on_frontier else "white",
         markeredgecolor=look.colour,

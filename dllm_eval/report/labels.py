@@ -3,6 +3,7 @@
 Plain geometry in pixels; knows matplotlib only to measure and to place. Called by the figures.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -18,6 +19,8 @@ CLEAR = 0.04
 DIRECTIONS = ((0, 1), (-1, 1), (1, -1), (0, -1), (1, 1), (-1, -1), (-1, 0), (1, 0))
 """Tried in this order, first close to the marker, then farther out."""
 REACHES = (1.0, 1.9, 2.8)
+NEARER = 0.75
+"""A label must lie within this share of its distance to any other point; else a line leads to it."""
 
 Segment = tuple[float, float, float, float]
 """A drawn line along one axis: x and y of its start, x and y of its end."""
@@ -38,6 +41,11 @@ class Box:
         height = min(self.top, other.top) - max(self.bottom, other.bottom)
         return max(width, 0.0) * max(height, 0.0)
 
+    def distance(self, x: float, y: float) -> float:
+        """From a point to the nearest part of the box; 0 inside."""
+        aside = max(self.left - x, 0.0, x - self.right)
+        return math.hypot(aside, max(self.bottom - y, 0.0, y - self.top))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Label:
@@ -57,10 +65,25 @@ def around(x: float, y: float, width: float, height: float) -> Box:
     return Box(left=x - width / 2, bottom=y - height / 2, right=x + width / 2, top=y + height / 2)
 
 
+def belongs(box: Box, spot: tuple[float, float], others: Sequence[tuple[float, float]]) -> bool:
+    """Whether a label is so much nearer to its own point than to any other that none mistakes it."""
+    own = box.distance(*spot)
+    return all(own < NEARER * box.distance(*other) for other in others)
+
+
 def place(
-    x: float, y: float, width: float, height: float, *, taken: Sequence[Box], frame: Box
+    x: float,
+    y: float,
+    width: float,
+    height: float,
+    *,
+    taken: Sequence[Box],
+    frame: Box,
+    others: Sequence[tuple[float, float]] = (),
 ) -> tuple[Box, float]:
     """The first box near a point that covers nothing, else the least bad, and what it covers.
+
+    Of boxes that cover equally little one that is nearest to its own point is taken.
 
     Args:
         x: Where the point is.
@@ -69,8 +92,9 @@ def place(
         height: Likewise.
         taken: What no label should cover, its own point's marker included.
         frame: The area labels must stay in; leaving it counts as covering four times as much.
+        others: Where the other points are.
     """
-    best, best_cost = around(x, y, width, height), float("inf")
+    best, best_cost = around(x, y, width, height), (float("inf"), True)
     for reach in REACHES:
         for dx, dy in DIRECTIONS:
             box = around(
@@ -80,10 +104,13 @@ def place(
                 height,
             )
             outside = width * height - box.overlap(frame)
-            cost = sum(box.overlap(other) for other in taken) + 4 * outside
-            if cost < best_cost - 1e-9:
+            covered = sum(box.overlap(other) for other in taken) + 4 * outside
+            cost = (round(covered, 6), not belongs(box, (x, y), others))
+            if cost < best_cost:
                 best, best_cost = box, cost
-    return best, best_cost
+            if best_cost == (0.0, False):
+                return best, 0.0
+    return best, best_cost[0]
 
 
 def draw(
@@ -114,7 +141,8 @@ def draw(
         return float(pixel[0]) * scale, float(pixel[1]) * scale
 
     spots = [to_points(label.x, label.y) for label in labels]
-    taken = [around(x, y, 8, 8) for x, y in [*spots, *(to_points(*p) for p in extra)]]
+    points = [*spots, *(to_points(*p) for p in extra)]
+    taken = [around(x, y, 8, 8) for x, y in points]
     for start_x, start_y, end_x, end_y in lines:
         (left, bottom), (right, top) = to_points(start_x, start_y), to_points(end_x, end_y)
         taken.append(Box(left=left - 1, bottom=bottom - 1, right=right + 1, top=top + 1))
@@ -126,11 +154,12 @@ def draw(
 
     def put(label: Label, spot: tuple[float, float]) -> bool:
         width, height = _size(axes, label, renderer, scale)
-        box, covered = place(*spot, width, height, taken=taken, frame=frame)
+        others = [other for other in points if other != spot]
+        box, covered = place(*spot, width, height, taken=taken, frame=frame, others=others)
         if only_where_clear and covered > CLEAR * width * height:
             return False
         offset = ((box.left + box.right) / 2 - spot[0], (box.bottom + box.top) / 2 - spot[1])
-        _write(axes, label, offset)
+        _write(axes, label, offset, leader=not belongs(box, spot, others))
         taken.append(box)
         return True
 
@@ -148,7 +177,8 @@ def _size(axes: Axes, label: Label, renderer: RendererBase, scale: float) -> tup
     return extent.width * scale + 2, extent.height * scale + 1
 
 
-def _write(axes: Axes, label: Label, offset: tuple[float, float]) -> None:
+def _write(axes: Axes, label: Label, offset: tuple[float, float], *, leader: bool) -> None:
+    thin = {"arrowstyle": "-", "color": label.colour, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 0}
     axes.annotate(
         label.text,
         (label.x, label.y),
@@ -158,5 +188,6 @@ def _write(axes: Axes, label: Label, offset: tuple[float, float]) -> None:
         va="center",
         fontsize=label.size,
         color=label.colour,
+        arrowprops=thin if leader else None,
         zorder=6,
     )

@@ -13,7 +13,7 @@ from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 
 from dllm_eval.report.style import FAINT, FEW, Look
-from dllm_eval.stats.analysis import Curve
+from dllm_eval.stats.group import Curve
 from dllm_eval.stats.tables import Configuration
 
 Named = Configuration | Curve
@@ -83,13 +83,17 @@ def _above(
     loc: Literal["lower left", "upper center"],
     at: tuple[float, float],
 ) -> Legend:
-    handles = [_handle(x.series, looks[x.series]) for x in series]
+    handles = [_handle(x.series, looks[x.series], bare=_bare(x)) for x in series]
     return figure.legend(handles=handles, ncols=FEW, loc=loc, bbox_to_anchor=at)
 
 
 def _beside(figure: Figure, series: Sequence[Named], looks: dict[str, Look]) -> Legend:
     entries = _entries(series)
-    handles = [_handle(text, None if name is None else looks[name]) for text, name in entries]
+    bare = {x.series for x in series if _bare(x)}
+    handles = [
+        _handle(text, None if name is None else looks[name], bare=name in bare)
+        for text, name in entries
+    ]
     drawn = figure.legend(
         handles=handles,
         loc="upper right",
@@ -117,7 +121,12 @@ def _entries(series: Sequence[Named]) -> list[tuple[str, str | None]]:
     return out
 
 
-def _handle(text: str, look: Look | None) -> Line2D:
+def _bare(series: Named) -> bool:
+    """Whether it stands as a marker alone: an AR model has no dial to draw a line along."""
+    return series.kind == "autoregressive"
+
+
+def _handle(text: str, look: Look | None, *, bare: bool) -> Line2D:
     if look is None:
         return Line2D([], [], linestyle="none", label=text)
     return Line2D(
@@ -125,7 +134,7 @@ def _handle(text: str, look: Look | None) -> Line2D:
         [],
         color=look.colour,
         marker=look.marker,
-        linestyle=look.line,
+        linestyle="none" if bare else look.line,
         label=text,
         linewidth=1.6,
     )

@@ -11,18 +11,27 @@ from collections.abc import Sequence
 import numpy as np
 
 from dllm_eval.report import text
-from dllm_eval.report.samples import samples
+from dllm_eval.report.samples import MAX_TOKENS, NUM_DIALS, NUM_DOCUMENTS, samples
 from dllm_eval.report.style import Look, looks
-from dllm_eval.stats.analysis import Curve, GroupAnalysis, TaskAnalysis
+from dllm_eval.report.wrong_answers import wrong_answers
+from dllm_eval.stats.analysis import TaskAnalysis
+from dllm_eval.stats.batching import BatchCurve
 from dllm_eval.stats.frontier import staircase
+from dllm_eval.stats.group import Curve, GroupAnalysis
+from dllm_eval.stats.lengths import LengthCurve
 from dllm_eval.stats.resample import Interval
-from dllm_eval.stats.row import Row
+
+SHOWN_TOKENS = 80_000
+"""Of all sample answers together; with very many suites each answer is cut sooner."""
 
 
 def payload(analyses: Sequence[TaskAnalysis]) -> list[dict[str, object]]:
     """One entry per suite."""
     look = looks([(x.series, x.kind) for a in analyses for x in a.table.configurations])
-    return [_suite(analysis, look) for analysis in analyses]
+    settings = sum(min(len(analysis.rows), NUM_DIALS) for analysis in analyses)
+    share = SHOWN_TOKENS // max(1, NUM_DOCUMENTS * settings)
+    max_tokens = max(16, min(MAX_TOKENS, share))
+    return [_suite(analysis, look, max_tokens) for analysis in analyses]
 
 
 def as_script(value: object) -> str:
@@ -33,7 +42,7 @@ def as_script(value: object) -> str:
     return raw
 
 
-def _suite(analysis: TaskAnalysis, look: dict[str, Look]) -> dict[str, object]:
+def _suite(analysis: TaskAnalysis, look: dict[str, Look], max_tokens: int) -> dict[str, object]:
     return {
         "suite": analysis.table.suite,
         "task": analysis.table.task,
@@ -44,7 +53,10 @@ def _suite(analysis: TaskAnalysis, look: dict[str, Look]) -> dict[str, object]:
         "alone": text.alone(analysis),
         "work": text.work(analysis),
         "places": [_place(analysis, group, look) for group in analysis.groups],
-        "samples": samples(analysis),
+        "samples": samples(analysis, max_tokens=max_tokens),
+        "wrong": wrong_answers(analysis),
+        "batches": [_batch_curve(analysis, curve) for curve in analysis.batches],
+        "lengths": [_length_curve(analysis, curve) for curve in analysis.lengths],
     }
 
 
@@ -54,7 +66,7 @@ def _place(
     return {
         "place": group.place,
         "curves": [_curve(analysis, curve, look[curve.series]) for curve in group.curves],
-        "rows": [_row(analysis.rows[i]) for i in group.members],
+        "rows": [_row(analysis, i) for i in group.members],
         "reference": None
         if group.reference is None
         else {"latency_s": group.reference.latency_s, "quality": group.reference.quality},
@@ -72,7 +84,7 @@ def _curve(analysis: TaskAnalysis, curve: Curve, look: Look) -> dict[str, object
         "colour": look.colour,
         "marker": look.marker,
         "line": look.line,
-        "points": [_row(row) for row in rows],
+        "points": [_row(analysis, i) for i in curve.members],
         "stairs": [[float(a), float(b)] for a, b in zip(x, y, strict=True)],
         "band": _band(curve),
         "hypervolume": _number(curve.hypervolume),
@@ -90,9 +102,53 @@ def _band(curve: Curve) -> list[list[float | None]]:
     return steps
 
 
-def _row(row: Row) -> dict[str, object]:
+def _batch_curve(analysis: TaskAnalysis, curve: BatchCurve) -> dict[str, object]:
+    points: list[dict[str, object]] = [
+        {
+            "x": point.batch_size,
+            "y": _number(point.visible_tokens_per_s),
+            "interval": _bounds(point.interval),
+            "text": f"{text.significant(point.visible_tokens_per_s)} visible tokens/s, "
+            f"{text.significant(point.requests_per_s)} requests/s, {point.num_requests} requests",
+        }
+        for point in curve.points
+    ]
+    return _of_row(analysis, curve.row, points)
+
+
+def _length_curve(analysis: TaskAnalysis, curve: LengthCurve) -> dict[str, object]:
+    points: list[dict[str, object]] = [
+        {
+            "x": _number(point.visible_tokens),
+            "y": _number(point.latency_s),
+            "interval": _bounds(point.interval),
+            "text": f"p50 {text.seconds(point.latency_s)} "
+            f"({text.seconds_interval(point.interval)}), {point.num_requests} requests",
+        }
+        for point in curve.points
+    ]
+    return _of_row(analysis, curve.row, points)
+
+
+def _of_row(
+    analysis: TaskAnalysis, index: int, points: list[dict[str, object]]
+) -> dict[str, object]:
+    x = analysis.rows[index].configuration
+    return {
+        "id": index,
+        "series": x.series,
+        "model": x.model,
+        "place": x.group,
+        "label": text.setting(x),
+        "points": points,
+    }
+
+
+def _row(analysis: TaskAnalysis, index: int) -> dict[str, object]:
+    row = analysis.rows[index]
     costs, x = row.costs, row.configuration
     return {
+        "id": index,
         "series": x.series,
         "model": x.model,
         "kind": x.kind,
@@ -114,6 +170,7 @@ def _row(row: Row) -> dict[str, object]:
         "canvas_text": text.count(costs.canvas_tokens),
         "speed_text": text.significant(costs.visible_tokens_per_s),
         "estimator": costs.estimator,
+        "above_chance": row.above_chance,
         "on_frontier": row.on_frontier,
         "on_own_frontier": row.on_own_frontier,
         "p_frontier_text": text.percent(row.p_frontier, digits=0),

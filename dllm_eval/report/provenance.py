@@ -1,6 +1,7 @@
-"""What was run where: the page's provenance drawer.
+"""What was run where: the page's section on provenance.
 
-Reads the provenance and settings that cells carry; invents nothing. Called by `render.py`.
+Reads the provenance and settings that cells carry; invents nothing. Called by `render.py` and
+`details.py`.
 """
 
 import json
@@ -26,8 +27,8 @@ def origins(analyses: Sequence[TaskAnalysis]) -> list[Origin]:
     for analysis in analyses:
         for x in analysis.table.configurations:
             facts = found.setdefault((x.model, x.group), {})
-            flat = {**_flat(x.provenance, ""), **_flat(x.settings, "settings.")}
-            for name, value in flat.items():
+            named = {**flat(x.provenance, ""), **flat(x.settings, "settings.")}
+            for name, value in named.items():
                 facts.setdefault(name, {})[value] = None
     return [
         Origin(
@@ -39,11 +40,25 @@ def origins(analyses: Sequence[TaskAnalysis]) -> list[Origin]:
     ]
 
 
-def _flat(value: Mapping[str, object], prefix: str) -> dict[str, str]:
+def compared(analyses: Sequence[TaskAnalysis]) -> str:
+    """The models, the machine and the number type in one line; no number that is not recorded."""
+    rows = [x for analysis in analyses for x in analysis.table.configurations]
+    kinds = sorted({(x.kind != "diffusion", x.model) for x in rows})
+    models = [model for _, model in kinds]
+    shown = " and ".join([", ".join(models[:-1]), models[-1]] if len(models) > 1 else models)
+    return " · ".join([shown, *_common(sorted({x.group for x in rows}), "machines")])
+
+
+def _common(values: Sequence[str], several: str) -> list[str]:
+    return list(values) if len(values) == 1 else [f"{len(values)} {several}"]
+
+
+def flat(value: Mapping[str, object], prefix: str) -> dict[str, str]:
+    """Nested settings as dotted names, each with its value in one line."""
     out: dict[str, str] = {}
     for key, item in value.items():
         if isinstance(item, Mapping):
-            out |= _flat({str(k): v for k, v in item.items()}, f"{prefix}{key}.")
+            out |= flat({str(k): v for k, v in item.items()}, f"{prefix}{key}.")
         else:
             shown = item if isinstance(item, str) else json.dumps(item, default=str)
             out[f"{prefix}{key}"] = shown

@@ -19,11 +19,11 @@ PER_QUESTION = (
     "counted once."
 )
 TWO_NOISES = (
-    "The 95 % interval holds both noises. Monte-Carlo ±: standard error of the score under other "
-    "seeds with the same documents; 0 where nothing is drawn. Documents ±: that of the score's "
-    "mean over seeds under other documents. Answers another seed would change: as the values and "
-    "their errors predict. A dash: some errors are not known, because there was one draw or all "
-    "were equal, which more samples change."
+    "Monte-Carlo ±: standard error of the score under other seeds with the same documents, at "
+    "most; 0 where nothing is drawn. Documents ±: that of the score's mean over seeds under other "
+    "documents, at least. Answers another seed would change: at most so many, as the values and "
+    "their errors predict. A dash: too few samples to tell. The 95 % interval is over documents "
+    "and over the seeds that were run; where there is a dash, nothing is known of other seeds."
 )
 BOUNDS = (
     "ELBO loose by: a tighter lower bound of log p, and an estimate of an upper bound, less the "
@@ -32,14 +32,14 @@ BOUNDS = (
 
 LEGEND = (
     "Quality: mean over all documents (of a group, every document of every task counts the same; "
-    "of several seeds, a document's mean), 95 % paired bootstrap (Wilson where every document "
-    "scored the same). Latency: p50 seconds per request, of multiple choice per question, at batch "
-    "size 1, 95 % bootstrap over them. NFE: forward passes per request. Visible tokens end before "
+    "of several seeds, a document's mean), with Wilson's 95 % interval. Latency: p50 seconds per "
+    "request, of multiple choice per question, at batch size 1, 95 % bootstrap over them and over "
+    "rounds. NFE: forward passes per request. Visible tokens end before "
     "the first end-of-text; prompt tokens are counted nowhere. P(frontier): share of resamples in "
-    "which no other row on the same machine and stack beats the row; rows timed on one request or "
-    "on a busy machine are left out. Speed-up vs AR: p50 of the best AR row over p50 of this row, "
-    "whatever the quality. Against AR: paired bootstrap within one point of quality, "
-    "Holm-corrected over all rows of the suite."
+    "which the row is above chance and no other row on the same machine and stack beats it; rows "
+    "timed on one request or on a busy machine are left out. Speed-up vs AR: p50 of the best AR "
+    "row over p50 of this row, whatever the quality. Against AR: paired bootstrap within one point "
+    "of quality, Holm-corrected over all rows of the suite."
 )
 
 

@@ -1,7 +1,7 @@
 """One look for every figure: colours, markers, fonts, and files that repeat byte for byte.
 
 The first colours are Okabe and Ito's (2008), distinct to colour-blind readers; markers differ as
-well, so that twenty series of one kind differ in colour, marker or line.
+well, so that twenty series of one kind have twenty colours, and eighty differ in one of the three.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,8 +16,10 @@ from matplotlib.figure import Figure
 DIFFUSION_COLOURS = (
     *("#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#E69F00"),
     *("#332288", "#A0A000", "#882255", "#9467E0", "#84563C"),
+    *("#003000", "#FC00FC", "#00003C", "#0000FC", "#480018"),
+    *("#006C00", "#CC009C", "#7800CC", "#005460", "#FC1860"),
 )
-AUTOREGRESSIVE_COLOURS = ("#D55E00", "#000000", "#7F7F7F")
+AUTOREGRESSIVE_COLOURS = ("#D55E00", "#000000", "#7F7F7F", "#A4161A", "#5F4B00")
 DIFFUSION_MARKERS = ("o", "s", "^", "v", "P", "p", "<", ">", "h", "d")
 Line = Literal["-", "--", "-.", ":"]
 LINES: tuple[Line, ...] = ("-", "--", "-.", ":")
@@ -57,7 +59,7 @@ class Look:
 def looks(series: Sequence[tuple[str, str]]) -> dict[str, Look]:
     """A look for each (series, kind), the same for the same set of series.
 
-    Behind the last colour they begin again, with other markers and another line.
+    Behind the last marker the line changes; behind the last colour colours begin again.
     """
     out: dict[str, Look] = {}
     used = {"diffusion": 0, "autoregressive": 0}
@@ -65,11 +67,12 @@ def looks(series: Sequence[tuple[str, str]]) -> dict[str, Look]:
         autoregressive = kind == "autoregressive"
         colours = AUTOREGRESSIVE_COLOURS if autoregressive else DIFFUSION_COLOURS
         markers = AUTOREGRESSIVE_MARKERS if autoregressive else DIFFUSION_MARKERS
-        turn, i = divmod(used[kind], len(colours))
+        number = used[kind]
+        turn = number // len(markers)
         used[kind] += 1
         out[name] = Look(
-            colour=colours[i],
-            marker=markers[(i + 3 * turn) % len(markers)],
+            colour=colours[number % len(colours)],
+            marker=markers[(number + 3 * turn) % len(markers)],
             line=LINES[turn % len(LINES)],
         )
     return out

@@ -12,9 +12,21 @@ BUSY_MARK = "†"
 BUSY_NOTE = f"{BUSY_MARK} measured while the machine was busy: run again on an idle one."
 
 
+def fixed(value: float, *, digits: int = 1) -> str:
+    """A number with so many decimals; zero has no sign."""
+    # Adding a positive zero to a negative one gives a positive one.
+    return f"{round(value, digits) + 0.0:.{digits}f}"
+
+
+def signed(value: float) -> str:
+    """A number with one decimal and its sign; zero has none."""
+    shown = fixed(value)
+    return f"+{shown}" if float(shown) > 0 else shown
+
+
 def percent(value: float, *, digits: int = 1) -> str:
     """A share of 1 as "84.0 %"."""
-    return UNKNOWN_TEXT if math.isnan(value) else f"{100 * value:.{digits}f} %"
+    return UNKNOWN_TEXT if math.isnan(value) else f"{fixed(100 * value, digits=digits)} %"
 
 
 def seconds(value: float) -> str:
@@ -46,6 +58,21 @@ def count(value: float) -> str:
     if math.isnan(value):
         return UNKNOWN_TEXT
     return f"{value:.0f}" if abs(value - round(value)) < 0.05 else f"{value:.1f}"
+
+
+def joules(value: float) -> str:
+    """Energy with three significant figures in the unit that suits it."""
+    if math.isnan(value):
+        return UNKNOWN_TEXT
+    return f"{significant(value)} J" if value >= 1 else f"{significant(1e3 * value)} mJ"
+
+
+def size(value: float) -> str:
+    """Bytes as MiB or GiB."""
+    if math.isnan(value):
+        return UNKNOWN_TEXT
+    gibibytes = value / 2**30
+    return f"{significant(gibibytes)} GiB" if gibibytes >= 1 else f"{value / 2**20:.0f} MiB"
 
 
 def tick(value: float) -> str:
@@ -148,7 +175,7 @@ def percent_interval(interval: Interval) -> str:
     """An interval of shares as "76.0 to 90.1"."""
     if math.isnan(interval.low):
         return UNKNOWN_TEXT
-    return f"{100 * interval.low:.1f} to {100 * interval.high:.1f}"
+    return f"{fixed(100 * interval.low)} to {fixed(100 * interval.high)}"
 
 
 def seconds_interval(interval: Interval) -> str:

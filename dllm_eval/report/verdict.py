@@ -6,7 +6,9 @@ Strings only; called by `payload.py` and `leaderboard.py`.
 import math
 
 from dllm_eval.report import text
-from dllm_eval.stats.analysis import GroupAnalysis, TaskAnalysis
+from dllm_eval.report.advantage import batch_sentences, length_sentences
+from dllm_eval.stats.analysis import TaskAnalysis
+from dllm_eval.stats.group import GroupAnalysis
 from dllm_eval.stats.row import Row
 from dllm_eval.stats.speedup import MatchedSpeedup
 
@@ -14,7 +16,27 @@ from dllm_eval.stats.speedup import MatchedSpeedup
 def verdict(analysis: TaskAnalysis) -> str:
     """What a reader should take away from one suite, group by group."""
     sentences = [s for group in analysis.groups for s in _group_sentences(analysis, group)]
-    return " ".join([*sentences, *_told_the_length(analysis)])
+    ends = [*batch_sentences(analysis), *length_sentences(analysis)]
+    return " ".join([*sentences, *_knees(analysis), *ends, *_told_the_length(analysis)])
+
+
+def _knees(analysis: TaskAnalysis) -> list[str]:
+    """The cheapest setting of each diffusion series that is surely near its best, where known."""
+    out = []
+    for curve in (curve for group in analysis.groups for curve in group.curves):
+        found = curve.acceptable
+        if curve.kind != "diffusion" or found is None or found.row is None:
+            continue
+        row = analysis.rows[found.row]
+        setting = text.dial(row.configuration)
+        if row.above_chance and setting != text.UNKNOWN_TEXT:
+            points = text.points(found.within)
+            out.append(
+                f"The cheapest setting of {curve.series} that is surely within {points} "
+                f"point{'' if found.within == 0.01 else 's'} of its best "
+                f"({found.confidence:.0%} confidence) is {setting}."
+            )
+    return out
 
 
 def _told_the_length(analysis: TaskAnalysis) -> list[str]:
@@ -84,7 +106,7 @@ def _second(
         return "No matched-quality speed-up: the machine was busy; time again on an idle one."
     if speedup is None:
         return "No matched-quality speed-up: the two were not timed side by side."
-    if not rival.quality_interval.low > analysis.table.chance:
+    if not rival.above_chance:
         return "The latter is not clearly above chance: there is no quality to match."
     tail = " Settings timed on a busy machine are left out." if any(r.busy for r in own) else ""
     return _matched(model, speedup, _how(own, speedup), text.unit(analysis)) + tail
@@ -110,7 +132,8 @@ def _reach(row: Row, unit: str, *, at: str = "") -> str:
     time = "" if math.isnan(row.latency_s) else f" in {text.seconds(row.latency_s)} per {unit}"
     held_up = " (on a busy machine)" if row.busy else ""
     series = row.configuration.series
-    return f"{series} reaches {text.percent(row.quality)}{at}{time}{held_up}"
+    guess = "" if row.above_chance else " (not clearly above chance)"
+    return f"{series} reaches {text.percent(row.quality)}{guess}{at}{time}{held_up}"
 
 
 def _matched(model: str, speedup: MatchedSpeedup, how: str, unit: str) -> str:
@@ -138,7 +161,11 @@ def _matched(model: str, speedup: MatchedSpeedup, how: str, unit: str) -> str:
 
 
 def _best(rows: list[Row]) -> Row | None:
-    """The highest quality; of equals the fastest, untimed last."""
-    if not rows:
-        return None
-    return min(rows, key=lambda r: (-r.quality, math.isnan(r.latency_s), r.latency_s))
+    """The highest quality; of equals the fastest, untimed last, and of these the cheapest."""
+
+    def rank(row: Row) -> tuple[float, float, float]:
+        seconds = math.inf if math.isnan(row.latency_s) else row.latency_s
+        forwards = math.inf if math.isnan(row.costs.nfe) else row.costs.nfe
+        return -row.quality, seconds, forwards
+
+    return min(rows, key=rank, default=None)

@@ -3,23 +3,24 @@
 Called by `cli.py` and by tests; reads records through `sweep.store`.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from dllm_eval.errors import UsageError
+from dllm_eval.report.beside import NOTHING_BESIDE, Beside
 from dllm_eval.report.figures import write_figures
 from dllm_eval.report.leaderboard import markdown, table
 from dllm_eval.report.render import checks_shown, leaderboard_page, page
 from dllm_eval.report.selftest_figure import NAME, write_selftest_figure
 from dllm_eval.report.selftest_record import SelftestRecord, read_selftest
 from dllm_eval.report.selftest_table import markdown as selftest_markdown
+from dllm_eval.report.unfinished import unfinished_cells
 from dllm_eval.stats.analysis import analyse
-from dllm_eval.stats.series import Place, Setting, places
 from dllm_eval.stats.tables import task_tables
+from dllm_eval.stats.texts import Texts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,8 @@ class ReportPaths:
     leaderboard_html: Path
     figures: list[Path]
     page: Path
+    notes: tuple[str, ...] = ()
+    """What a reader must know of the folders."""
 
 
 def write_report(folders: Sequence[Path], out: Path) -> ReportPaths:
@@ -43,7 +46,9 @@ def write_report(folders: Sequence[Path], out: Path) -> ReportPaths:
     from dllm_eval.sweep.store import read_results
 
     results, selftest = read_results(folders), read_selftest(folders)
-    return write_frames(results.cells, results.requests, results.scores, out, selftest)
+    frames = results.cells, results.requests, results.scores
+    beside = Beside(scores=results.aggregates, notes=results.notes)
+    return write_frames(*frames, out, selftest, results.texts, beside)
 
 
 def write_frames(
@@ -52,10 +57,23 @@ def write_frames(
     scores: pd.DataFrame,
     out: Path,
     selftest: SelftestRecord | None = None,
+    texts: Texts | None = None,
+    beside: Beside = NOTHING_BESIDE,
 ) -> ReportPaths:
-    """The report of results that are already in memory; see `write_report`."""
-    analyses = [analyse(x) for x in task_tables(cells, requests, scores)]
-    missing = missing_cells(cells)
+    """The report of results that are already in memory; see `write_report`.
+
+    Args:
+        cells: As `sweep.store` reads them.
+        requests: Likewise.
+        scores: Likewise.
+        out: The folder to write into.
+        selftest: Shown below the suites.
+        texts: Of the requests; None where their frame has every column.
+        beside: What stands beside the tables.
+    """
+    beside.refuse_alone(has_cells=len(cells) > 0)
+    analyses = [analyse(x) for x in task_tables(cells, requests, scores, texts)]
+    missing = [cell.line for cell in unfinished_cells(cells)]
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -68,36 +86,22 @@ def write_frames(
         leaderboard_html=out / "leaderboard.html",
         figures=figures,
         page=out / "index.html",
+        notes=beside.notes,
     )
     svg = _drawn(out / "frontiers.svg", figures)
     checks = (
         None if selftest is None else checks_shown(selftest, _drawn(out / f"{NAME}.svg", figures))
     )
     below = "" if selftest is None else "\n" + selftest_markdown(selftest)
-    _write(paths.leaderboard_md, markdown(analyses, missing) + below)
+    _write(paths.leaderboard_md, markdown(analyses, missing) + beside.markdown() + below)
     _write(paths.leaderboard_csv, table(analyses).to_csv(index=False, lineterminator="\n"))
     _write(paths.leaderboard_html, leaderboard_page(analyses, missing))
-    _write(paths.page, page(analyses, missing, svg, checks))
+    _write(paths.page, page(analyses, missing, svg, checks, cells=cells, beside=beside))
     return paths
 
 
 def _drawn(figure: Path, figures: Sequence[Path]) -> str | None:
     return figure.read_text(encoding="utf-8") if figure in figures else None
-
-
-def missing_cells(cells: pd.DataFrame) -> list[str]:
-    """One line for each cell that is planned but not finished."""
-    lines = []
-    for _, own in cells.groupby("task", sort=False):
-        rows = own.to_dict("records")
-        found = places(Setting.of(row) for row in rows)
-        lines += [_line(row, found[str(row["config_id"])]) for row in rows if not row["finished"]]
-    return sorted(lines)
-
-
-def _line(cell: Mapping[Hashable, Any], place: Place) -> str:
-    at = f" at {place.dial} = {place.dial_value:g}" if place.dial else ""
-    return f"{cell['suite']}: {place.series}{at}, {cell['purpose']} ({cell['machine']})"
 
 
 def _write(path: Path, content: str) -> None:

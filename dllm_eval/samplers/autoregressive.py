@@ -65,8 +65,10 @@ def generate_autoregressive(
         stop: Looks at a request's ids so far, after each; True ends it ("stop_string").
 
     Returns:
-        One Generation per prompt. The host waits for the device once per token, to see which
-        requests are done; transformers' masks add one wait per pass where rows are padded.
+        One Generation per prompt. A pass is of all of them, one token each; a request that is done
+        stays in it, uncounted, until the last one is, as in the denoising loop. The host waits for
+        the device once per token, to see which requests are done; transformers' masks add one wait
+        per pass where rows are padded.
 
     Raises:
         UsageError: An empty prompt, a suffix, a setting out of range, or NaN logits.

@@ -5,76 +5,35 @@ frontier, its band, hypervolume and matched-quality speed-up. Knows no file form
 Called by `report/`.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 
+from dllm_eval.stats.acceptable import Acceptable, acceptable
+from dllm_eval.stats.aup import Aup, aup
+from dllm_eval.stats.batching import BatchCurve, batch_curves
 from dllm_eval.stats.compare import Comparison, compare_with_autoregressive
-from dllm_eval.stats.contention import busy_rows
 from dllm_eval.stats.costs import costs
-from dllm_eval.stats.frontier import attained_band, frontier_probability, on_frontier
-from dllm_eval.stats.hypervolume import ReferencePoint, hypervolume
+from dllm_eval.stats.crossover import Crossover, batch_crossovers, length_crossovers
+from dllm_eval.stats.device_costs import DeviceCosts, device_costs
+from dllm_eval.stats.frontier import frontier_probability, on_frontier
+from dllm_eval.stats.group import Curve as Curve
+from dllm_eval.stats.group import GroupAnalysis, group_analysis
+from dllm_eval.stats.lengths import LengthCurve, length_curves
 from dllm_eval.stats.looseness import looseness
 from dllm_eval.stats.noise import noise
+from dllm_eval.stats.points import Points, points
 from dllm_eval.stats.resample import (
     REPLICATES,
-    UNKNOWN,
     Flags,
     Floats,
     Interval,
-    document_weights,
-    mean_replicates,
-    median_replicates,
     percentile_interval,
     quality_interval,
 )
 from dllm_eval.stats.row import Row
-from dllm_eval.stats.speedup import MatchedSpeedup, matched_speedup
-from dllm_eval.stats.tables import TaskTable, place
-
-GRID_POINTS = 160
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Curve:
-    """The frontier of one series on one machine and stack."""
-
-    series: str
-    composition: str
-    model: str
-    kind: str
-    members: tuple[int, ...]
-    """Its rows in the suite's table."""
-    grid_s: Floats
-    band_low: Floats
-    """(budgets,) 90 % pointwise band of the attained quality; NaN where nothing is attained, and
-    throughout where a row was timed on one request."""
-    band_high: Floats
-    hypervolume: float
-    hypervolume_interval: Interval
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class GroupAnalysis:
-    """The settings whose seconds may be compared: one machine, one stack."""
-
-    machine: str
-    stack: str
-    members: tuple[int, ...]
-    """Its rows in the suite's table."""
-    reference: ReferencePoint | None
-    """Of the hypervolumes; None where no AR model was timed."""
-    curves: tuple[Curve, ...]
-    speedups: Mapping[str, MatchedSpeedup]
-    """Of each diffusion model with all its series; without those where no AR model was timed on
-    this machine and stack, or AR or all of the model's rows were timed on a busy machine."""
-
-    @property
-    def place(self) -> str:
-        """The machine and stack in one line."""
-        return place(self.machine, self.stack)
+from dllm_eval.stats.speedup import POINT
+from dllm_eval.stats.tables import TaskTable
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -84,6 +43,10 @@ class TaskAnalysis:
     table: TaskTable
     rows: tuple[Row, ...]
     groups: tuple[GroupAnalysis, ...]
+    batches: tuple[BatchCurve, ...] = ()
+    lengths: tuple[LengthCurve, ...] = ()
+    batch_crossovers: tuple[Crossover, ...] = ()
+    length_crossovers: tuple[Crossover, ...] = ()
 
     @property
     def likelihood(self) -> bool:
@@ -91,46 +54,32 @@ class TaskAnalysis:
         return any(row.costs.estimator for row in self.rows)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Points:
-    """Point estimates (configurations,) and replicates (replicates, configurations)."""
-
-    latency_s: Floats
-    quality: Floats
-    latency_replicates: Floats
-    quality_replicates: Floats
-    busy: frozenset[int]
-    """Configurations that a busy machine held up."""
-
-
 def analyse(table: TaskTable, *, seed: int = 0, replicates: int = REPLICATES) -> TaskAnalysis:
     """All statistics of one suite; the same table and seed give the same numbers."""
     generator = np.random.default_rng(seed)
-    points = _points(table, replicates, generator)
+    found = points(table, replicates, generator)
     names = sorted({x.group for x in table.configurations})
-    groups = tuple(_group(table, name, points) for name in names)
-    compared = compare_with_autoregressive(table, busy=points.busy, generator=generator)
-    flags = _frontier_flags(groups, points)
-    by_cell = {str(cell): part for cell, part in table.requests.groupby("cell_id")}
-    rows = tuple(
-        _row(table, i, points, flags, compared.get(i), by_cell)
-        for i in range(len(table.configurations))
+    groups = tuple(group_analysis(table, name, found) for name in names)
+    compared = compare_with_autoregressive(table, found, generator=generator)
+    rows = _rows(table, found, groups, compared)
+    finished = tuple(_with_dials(table, x, rows, replicates, generator) for x in groups)
+    batches = batch_curves(table)
+    lengths = length_curves(table, generator=generator, replicates=replicates)
+    return TaskAnalysis(
+        table=table,
+        rows=rows,
+        groups=finished,
+        batches=batches,
+        lengths=lengths,
+        batch_crossovers=_useful(rows, batch_crossovers(table, batches, found.quality)),
+        length_crossovers=_useful(rows, length_crossovers(table, lengths, found.quality)),
     )
-    return TaskAnalysis(table=table, rows=rows, groups=groups)
 
 
-def _points(table: TaskTable, replicates: int, generator: np.random.Generator) -> _Points:
-    weights = document_weights(len(table.documents), replicates=replicates, generator=generator)
-    draws = [
-        median_replicates(x, replicates=replicates, generator=generator) for x in table.latencies_s
-    ]
-    return _Points(
-        latency_s=np.array([np.median(x) if len(x) else np.nan for x in table.latencies_s]),
-        quality=np.nanmean(table.quality, axis=1),
-        latency_replicates=np.stack(draws, axis=1),
-        quality_replicates=mean_replicates(table.quality, weights),
-        busy=busy_rows(table),
-    )
+def _useful(rows: tuple[Row, ...], found: tuple[Crossover, ...]) -> tuple[Crossover, ...]:
+    """Those beside an AR score that is a quality to match, timed on an idle machine."""
+    idle = [x for x in found if not (rows[x.row].busy or rows[x.rival].busy)]
+    return tuple(x for x in idle if rows[x.rival].above_chance)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -140,125 +89,151 @@ class _FrontierFlags:
     overall: Flags
     own: Flags
     probability: Floats
+    energy: Flags
+    memory: Flags
 
 
-def _frontier_flags(groups: tuple[GroupAnalysis, ...], points: _Points) -> _FrontierFlags:
-    overall = np.zeros(points.quality.shape, dtype=np.bool_)
-    own, probability = overall.copy(), np.full(points.quality.shape, np.nan)
+def _rows(
+    table: TaskTable,
+    found: Points,
+    groups: tuple[GroupAnalysis, ...],
+    compared: dict[int, Comparison],
+) -> tuple[Row, ...]:
+    everything = range(len(table.configurations))
+    intervals = [
+        quality_interval(table.quality[i], found.quality_replicates[:, i]) for i in everything
+    ]
+    # What is not a point better than guessing is no quality to be fast at.
+    useful = np.array([x.low > table.chance + POINT for x in intervals], dtype=np.bool_)
+    spent = [device_costs(table, i) for i in everything]
+    flags = _frontier_flags(table, groups, found, useful, spent)
+    return tuple(
+        _row(table, i, found, flags, compared.get(i), intervals[i], spent[i]) for i in everything
+    )
+
+
+def _frontier_flags(
+    table: TaskTable,
+    groups: tuple[GroupAnalysis, ...],
+    found: Points,
+    useful: Flags,
+    spent: list[DeviceCosts],
+) -> _FrontierFlags:
+    overall = np.zeros(found.quality.shape, dtype=np.bool_)
+    own, energy, memory = overall.copy(), overall.copy(), overall.copy()
+    probability = np.full(found.quality.shape, np.nan)
+    joules = np.array([x.joules for x in spent])
+    peaks = np.array([x.peak_memory_bytes for x in spent])
     for group in groups:
-        timed = [i for curve in group.curves for i in curve.members if i not in points.busy]
-        overall[timed] = on_frontier(points.latency_s[timed], points.quality[timed])
-        sure = [i for i in timed if not np.isnan(points.latency_replicates[:, i]).any()]
+        timed = [i for curve in group.curves for i in curve.members if i not in found.busy]
+        overall[timed] = on_frontier(found.latency_s[timed], found.quality[timed])
+        sure = [i for i in timed if not np.isnan(found.latency_replicates[:, i]).any()]
         probability[sure] = frontier_probability(
-            points.latency_replicates[:, sure], points.quality_replicates[:, sure]
+            found.latency_replicates[:, sure],
+            found.quality_replicates[:, sure],
+            table.chance + POINT,
         )
+        members = list(group.members)
+        energy[members] = on_frontier(joules[members], found.quality[members])
+        memory[members] = on_frontier(peaks[members], found.quality[members])
         for curve in group.curves:
             members = list(curve.members)
-            own[members] = on_frontier(points.latency_s[members], points.quality[members])
-    return _FrontierFlags(overall=overall, own=own, probability=probability)
+            own[members] = on_frontier(found.latency_s[members], found.quality[members])
+    return _FrontierFlags(
+        overall=overall & useful,
+        own=own,
+        probability=probability,
+        energy=energy & useful,
+        memory=memory & useful,
+    )
 
 
 def _row(
     table: TaskTable,
     i: int,
-    points: _Points,
+    found: Points,
     flags: _FrontierFlags,
     comparison: Comparison | None,
-    by_cell: Mapping[str, pd.DataFrame],
+    interval: Interval,
+    spent: DeviceCosts,
 ) -> Row:
     seconds, configuration = table.latencies_s[i], table.configurations[i]
-    own = table.requests[table.requests["cell_id"].isin(configuration.quality_cells)]
+    own = table.requests_of(configuration.quality_cells)
     return Row(
         configuration=configuration,
         num_documents=int((~np.isnan(table.quality[i])).sum()),
-        quality=float(points.quality[i]),
-        quality_interval=quality_interval(table.quality[i], points.quality_replicates[:, i]),
+        quality=float(found.quality[i]),
+        quality_interval=interval,
+        above_chance=bool(interval.low > table.chance + POINT),
         noise=noise(own, table.quality[i], table.gold, table.metric),
         looseness=looseness(own),
         num_timed=len(seconds),
-        latency_s=float(points.latency_s[i]),
-        latency_interval=percentile_interval(points.latency_replicates[:, i]),
-        busy=i in points.busy,
+        latency_s=float(found.latency_s[i]),
+        latency_interval=percentile_interval(found.latency_replicates[:, i]),
+        busy=i in found.busy,
         on_frontier=bool(flags.overall[i]),
         on_own_frontier=bool(flags.own[i]),
         p_frontier=float(flags.probability[i]),
-        costs=costs(configuration, by_cell, table.unit),
+        costs=costs(configuration, table.by_cell, table.unit),
         comparison=comparison,
+        peak_memory_bytes=spent.peak_memory_bytes,
+        joules=spent.joules,
+        on_energy_frontier=bool(flags.energy[i]),
+        on_memory_frontier=bool(flags.memory[i]),
     )
 
 
-def _group(table: TaskTable, name: str, points: _Points) -> GroupAnalysis:
-    configurations = table.configurations
-    members = [i for i, x in enumerate(configurations) if x.group == name]
-    timed = [i for i in members if not np.isnan(points.latency_s[i])]
-    rivals = [i for i in timed if configurations[i].kind == "autoregressive"]
-    reference = None
-    if rivals and points.busy.isdisjoint(rivals):
-        slowest = float(points.latency_s[rivals].max())
-        reference = ReferencePoint(latency_s=2.0 * slowest, quality=table.chance)
-    curves = []
-    for series in sorted({configurations[i].series for i in timed}):
-        own = [i for i in timed if configurations[i].series == series]
-        curves.append(_curve(table, own, points, reference))
-    speedups = {}
-    for model in sorted({configurations[i].model for i in set(timed) - set(rivals)}):
-        own = [i for i in timed if configurations[i].model == model]
-        speedup = _speedup(points, own, rivals)
-        if speedup is not None:
-            speedups[model] = speedup
-    return GroupAnalysis(
-        machine=configurations[members[0]].machine,
-        stack=configurations[members[0]].stack,
-        members=tuple(members),
-        reference=reference,
-        curves=tuple(curves),
-        speedups=speedups,
-    )
-
-
-def _speedup(points: _Points, own: list[int], rivals: list[int]) -> MatchedSpeedup | None:
-    idle = [i for i in own if i not in points.busy]
-    # Leaving out an AR row could lower the quality to match, so all of them must be idle.
-    if not rivals or not idle or not points.busy.isdisjoint(rivals):
-        return None
-    return matched_speedup(
-        latency_s=points.latency_s,
-        quality=points.quality,
-        latency_replicates=points.latency_replicates,
-        quality_replicates=points.quality_replicates,
-        diffusion=idle,
-        autoregressive=rivals,
-    )
-
-
-def _curve(
+def _with_dials(
     table: TaskTable,
-    own: list[int],
-    points: _Points,
-    reference: ReferencePoint | None,
-) -> Curve:
-    first = table.configurations[own[0]]
-    latency, quality = points.latency_s[own], points.quality[own]
-    draws = points.latency_replicates[:, own], points.quality_replicates[:, own]
-    grid = np.geomspace(latency.min() * 0.8, latency.max() * 1.5, GRID_POINTS)
-    low = high = np.full(GRID_POINTS, np.nan)
-    area, interval = np.nan, UNKNOWN
-    spread_known = not bool(np.isnan(draws[0]).any())
-    if spread_known:
-        low, high = attained_band(*draws, grid)
-    if reference is not None and points.busy.isdisjoint(own):
-        area = float(hypervolume(latency, quality, reference))
-        if spread_known:
-            interval = percentile_interval(hypervolume(*draws, reference))
-    return Curve(
-        series=first.series,
-        composition=first.composition,
-        model=first.model,
-        kind=first.kind,
-        members=tuple(own),
-        grid_s=grid,
-        band_low=low,
-        band_high=high,
-        hypervolume=area,
-        hypervolume_interval=interval,
+    group: GroupAnalysis,
+    rows: tuple[Row, ...],
+    replicates: int,
+    generator: np.random.Generator,
+) -> GroupAnalysis:
+    """The group with what its curves say of their dials: AUP, and what is acceptable."""
+    curves = tuple(
+        replace(
+            curve,
+            aup=_aup(rows, curve.members),
+            acceptable=_acceptable(table, rows, curve.members, replicates, generator),
+        )
+        for curve in group.curves
     )
+    return replace(group, curves=curves)
+
+
+def _aup(rows: tuple[Row, ...], members: tuple[int, ...]) -> Aup | None:
+    own = [rows[i] for i in members]
+    # Canvases of a score are not forwards that produce tokens.
+    if any(row.costs.estimator or not row.costs.nfe > 0 for row in own):
+        return None
+    return aup(
+        [row.costs.visible_tokens / row.costs.nfe for row in own],
+        [100.0 * row.quality for row in own],
+        y_max=100.0 * max(row.quality for row in rows),
+    )
+
+
+def _acceptable(
+    table: TaskTable,
+    rows: tuple[Row, ...],
+    members: tuple[int, ...],
+    replicates: int,
+    generator: np.random.Generator,
+) -> Acceptable | None:
+    """Cheap is few forwards; of equally many, fast."""
+    cost = np.array([rows[i].costs.nfe for i in members])
+    if len(members) < 2 or bool(np.isnan(cost).any()):
+        return None
+    order = sorted(range(len(members)), key=lambda k: (cost[k], rows[members[k]].latency_s))
+    kept = [members[k] for k in order]
+    found = acceptable(
+        table.quality[kept],
+        np.arange(len(kept), dtype=np.float64),
+        generator=generator,
+        replicates=replicates,
+    )
+    if found is None:
+        return None
+    row = None if found.row is None else kept[found.row]
+    return replace(found, row=row, best=kept[found.best])

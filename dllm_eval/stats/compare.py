@@ -8,28 +8,27 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dllm_eval.stats.latency_draws import LatencyDraws
 from dllm_eval.stats.paired import (
+    PARTS,
     Verdict,
-    claim_p_values,
     holm,
     mcnemar,
-    paired_difference,
+    part_p_values,
     verdicts,
 )
+from dllm_eval.stats.points import Points, latency_draws
 from dllm_eval.stats.resample import (
     REPLICATES,
     Floats,
     Interval,
-    document_weights,
-    median_replicates,
     percentile_interval,
+    resampled_means,
 )
 from dllm_eval.stats.tables import TaskTable
 
-REPLICATES_PER_CLAIM = 40
-"""Holm multiplies p by the number of claims; 40 replicates for each keep p < 5 % reachable."""
-
-NUM_CLAIMS = 4
+REPLICATES_PER_PART = 40
+"""Holm multiplies p by the number of parts; 40 replicates for each keep p < 5 % reachable."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,13 +61,13 @@ class _Draws:
 
 
 def compare_with_autoregressive(
-    table: TaskTable, *, busy: frozenset[int], generator: np.random.Generator
+    table: TaskTable, found: Points, *, generator: np.random.Generator
 ) -> dict[int, Comparison]:
     """Row index -> comparison, for every diffusion row that has an AR row to compare with.
 
     Args:
         table: The suite.
-        busy: Rows from whose seconds nothing may be claimed.
+        found: Where its rows stand; which are busy, and how rounds differ.
         generator: Of the resamples.
     """
     pairs = [
@@ -78,10 +77,15 @@ def compare_with_autoregressive(
     ]
     if not pairs:
         return {}
-    replicates = max(REPLICATES, REPLICATES_PER_CLAIM * NUM_CLAIMS * len(pairs))
-    weights = document_weights(len(table.documents), replicates=replicates, generator=generator)
-    draws = [_draw(table, i, rival, weights, busy, generator) for i, rival in pairs]
-    chosen = verdicts(np.stack([_claims(table, x) for x in draws]))
+    replicates = max(REPLICATES, REPLICATES_PER_PART * len(PARTS) * len(pairs))
+    gaps = np.stack([table.quality[i] - table.quality[rival] for i, rival in pairs])
+    differences = resampled_means(gaps, replicates=replicates, generator=generator)
+    latencies = LatencyDraws(found.rounds, replicates=replicates, generator=generator)
+    draws = [
+        _draw(table, i, rival, differences[:, n], found, latencies)
+        for n, (i, rival) in enumerate(pairs)
+    ]
+    chosen = verdicts(np.stack([_parts(table, x) for x in draws]))
     mcnemar_p = holm(np.array([mcnemar(table.quality[i], table.quality[j]) for i, j in pairs]))
     return {
         x.row: _comparison(table, x, float(p), verdict)
@@ -108,19 +112,15 @@ def _draw(
     table: TaskTable,
     row: int,
     rival: int,
-    weights: Floats,
-    busy: frozenset[int],
-    generator: np.random.Generator,
+    difference: Floats,
+    found: Points,
+    latencies: LatencyDraws,
 ) -> _Draws:
-    difference = paired_difference(table.quality[row], table.quality[rival], weights)
-    log_speedup = np.full(len(weights), np.nan)
-    held_up = not busy.isdisjoint((row, rival))
+    log_speedup = np.full(len(difference), np.nan)
+    held_up = not found.busy.isdisjoint((row, rival))
     same_place = table.configurations[row].group == table.configurations[rival].group
     if same_place and not held_up:
-        slow, fast = (
-            median_replicates(table.latencies_s[i], replicates=len(weights), generator=generator)
-            for i in (rival, row)
-        )
+        slow, fast = latency_draws(table, (rival, row), latencies)
         log_speedup = np.log(slow) - np.log(fast)
     return _Draws(
         row=row,
@@ -131,9 +131,9 @@ def _draw(
     )
 
 
-def _claims(table: TaskTable, draws: _Draws) -> Floats:
+def _parts(table: TaskTable, draws: _Draws) -> Floats:
     gap = table.quality[draws.row] - table.quality[draws.rival]
-    return claim_p_values(draws.difference, draws.log_speedup, gap[~np.isnan(gap)])
+    return part_p_values(draws.difference, draws.log_speedup, gap[~np.isnan(gap)])
 
 
 def _comparison(table: TaskTable, draws: _Draws, p: float, verdict: Verdict) -> Comparison:

@@ -1,7 +1,7 @@
 """Which settings were timed while the machine was busy with something else.
 
 Compares wall seconds with the CPU seconds that the process used meanwhile. Pure reading of
-records, no resampling. Called by `analysis.py`.
+records, no resampling. Called by `points.py`.
 """
 
 import numpy as np
@@ -18,16 +18,15 @@ def busy_rows(table: TaskTable) -> frozenset[int]:
     return frozenset(
         i
         for i, configuration in enumerate(table.configurations)
-        if slowdown(configuration, table.requests) > BUSY
+        if slowdown(configuration, table.requests_of(configuration.latency_cells)) > BUSY
     )
 
 
-def slowdown(configuration: Configuration, requests: pd.DataFrame) -> float:
+def slowdown(configuration: Configuration, timed: pd.DataFrame) -> float:
     """Median wall seconds over CPU seconds per thread of a configuration's timed requests.
 
     NaN where no request says its CPU seconds: on other devices, and in old records.
     """
-    timed = requests[requests["cell_id"].isin(configuration.latency_cells)]
     if "cpu_seconds" not in timed:
         return float("nan")
     used = pd.to_numeric(timed["cpu_seconds"], errors="coerce").to_numpy(dtype=np.float64)

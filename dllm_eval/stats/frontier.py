@@ -35,9 +35,13 @@ def on_frontier(latency_s: Floats, quality: Floats) -> Flags:
     return result
 
 
-def frontier_probability(latency_s: Floats, quality: Floats) -> Floats:
-    """Share of replicates with each point on the frontier: (replicates, points) -> (points,)."""
-    share: Floats = on_frontier(latency_s, quality).mean(axis=0)
+def frontier_probability(latency_s: Floats, quality: Floats, chance: float = -np.inf) -> Floats:
+    """Share of replicates with each point on the frontier: (replicates, points) -> (points,).
+
+    A point whose quality is not above `chance` in a replicate is not on its frontier: guessing
+    quickly is always undominated.
+    """
+    share: Floats = (on_frontier(latency_s, quality) & (quality > chance)).mean(axis=0)
     return share
 
 
@@ -61,28 +65,3 @@ def attained_quality(latency_s: Floats, quality: Floats, grid_s: Floats) -> Floa
         for budget in grid_s
     ]
     return np.stack(columns, axis=-1)
-
-
-def attained_band(
-    latency_s: Floats, quality: Floats, grid_s: Floats, *, level: float = 0.90
-) -> tuple[Floats, Floats]:
-    """Pointwise band of the attained quality over replicates.
-
-    Bounds are order statistics, never interpolated, so "nothing is that fast" stays apart from a
-    quality of zero.
-
-    Args:
-        latency_s: (replicates, points).
-        quality: (replicates, points).
-        grid_s: (budgets,) seconds.
-        level: Share of replicates inside the band at each budget.
-
-    Returns:
-        Lower and upper bound, (budgets,) each; NaN where that bound attains nothing.
-    """
-    attained = np.sort(attained_quality(latency_s, quality, grid_s), axis=0)
-    tail = (1.0 - level) / 2.0
-    last = attained.shape[0] - 1
-    low = attained[int(np.floor(tail * last))]
-    high = attained[int(np.ceil((1.0 - tail) * last))]
-    return np.where(np.isfinite(low), low, np.nan), np.where(np.isfinite(high), high, np.nan)

@@ -32,7 +32,8 @@ def looseness(requests: pd.DataFrame) -> Looseness:
         columns=["task", "doc_id", "quantity", "value", "importance_bound", "upper_bound"]
     )
     # Sums over windows or blocks join what their parts are.
-    elbos = own[["elbo" in str(names).split("+") for names in own["quantity"]]]
+    with_elbo = [x for x in own["quantity"].dropna().unique() if "elbo" in str(x).split("+")]
+    elbos = own[own["quantity"].isin(with_elbo)]
     at_least, at_least_stderr = _gap(elbos, "importance_bound")
     at_most, at_most_stderr = _gap(elbos, "upper_bound")
     return Looseness(

@@ -26,6 +26,9 @@ CLEAR = 4.0
 """Standard errors beyond which only a margin's sign shows in its chance: chances may be counts over
 a few thousand points."""
 
+FEWEST_DEGREES = 3.0
+"""Degrees of freedom below which Student's t overstates the noise tenfold: too few samples to tell."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Noise:
@@ -34,8 +37,8 @@ class Noise:
     With w the chance of a document's right choice to be the answer under a random seed, n documents
     have Monte-Carlo variance sum w (1 - w) / n^2 and document variance Var(w) / n, and their sum is
     the variance of the score of new documents under a new seed. All of it rests on the standard
-    errors in the records: where these are too large on average, as with a handful of samples a
-    value, Monte-Carlo noise is overstated.
+    errors in the records and on Student's t, which with few samples a value overstates Monte-Carlo
+    noise; where half of the drawn values have less than `FEWEST_DEGREES`, nothing is said of it.
     """
 
     score: float
@@ -65,6 +68,9 @@ def noise(
     n = len(known)
     spread = float(known.std(ddof=1)) if n > 1 else 0.0
     score = spread / math.sqrt(n) if spread > 0 else math.nan
+    if _says_nothing(requests, metric) or _too_few_samples(requests):
+        nan = math.nan
+        return Noise(score=score, monte_carlo=nan, documents=nan, changed_answers=nan)
     asked = _questions(requests, gold, metric)
     variances = np.zeros(len(asked))
     drawn = asked["drawn"].to_numpy(dtype=np.bool_)
@@ -79,6 +85,20 @@ def noise(
         documents=math.sqrt(left) if (left := score**2 - monte_carlo**2) > 0 else math.nan,
         changed_answers=float(asked["flip"].mean(skipna=False)),
     )
+
+
+def _says_nothing(requests: pd.DataFrame, metric: str) -> bool:
+    """Whether no record is exact or knows a chance, as where all of them are generated texts."""
+    names = [name for name in ("exact", *PROBABILITIES.get(metric, ())) if name in requests]
+    return bool(requests[names].isna().all(axis=None))
+
+
+def _too_few_samples(requests: pd.DataFrame) -> bool:
+    """Whether the median degrees of freedom of the drawn values are too few; exact ones have none."""
+    if "degrees" not in requests:
+        return False
+    degrees = pd.to_numeric(requests["degrees"], errors="coerce").dropna()
+    return bool(len(degrees) > 0 and degrees.median() < FEWEST_DEGREES)
 
 
 def _questions(requests: pd.DataFrame, gold: Mapping[Document, int], metric: str) -> pd.DataFrame:

@@ -1,8 +1,10 @@
 """Paired comparison of one setting with the AR row: who dominates, or "not separable".
 
-Pure arrays; called by `compare.py`. Claims are one-sided bootstrap tests on paired replicates, held
-back by exact bounds where documents are few, corrected by Holm (1979); McNemar's exact test stands
-beside as a cross-check on 0/1 scores.
+Pure arrays; called by `compare.py`. The parts of a verdict are one-sided bootstrap tests on paired
+replicates, held back by exact bounds where documents are few, corrected by Holm (1979) over all
+parts of all settings. A verdict is false only if one of its parts is, so the chance of any false
+verdict is no larger than that of any false part. McNemar's exact test stands beside as a
+cross-check on 0/1 scores.
 """
 
 from typing import Literal
@@ -17,9 +19,28 @@ Verdict = Literal[
     "dominated by AR",
     "faster, worse",
     "slower, better",
+    "worse, speed open",
+    "better, speed open",
+    "faster, quality open",
+    "slower, quality open",
     "not separable",
     "machine was busy",
 ]
+
+PARTS = ("no worse", "no better", "worse", "better", "faster", "slower")
+"""The hypotheses that are tested of a setting; a verdict is stated where all its parts hold."""
+
+CLAIMS: dict[Verdict, frozenset[str]] = {
+    "dominates AR": frozenset({"no worse", "faster"}),
+    "dominated by AR": frozenset({"no better", "slower"}),
+    "faster, worse": frozenset({"faster", "worse"}),
+    "slower, better": frozenset({"slower", "better"}),
+    "worse, speed open": frozenset({"worse"}),
+    "better, speed open": frozenset({"better"}),
+    "faster, quality open": frozenset({"faster"}),
+    "slower, quality open": frozenset({"slower"}),
+}
+"""The first whose parts hold is the verdict, so that what says more comes first."""
 
 LEVEL = 0.05
 TOLERANCE = 0.01
@@ -51,25 +72,6 @@ def mcnemar(first: Floats, second: Floats) -> float:
     if gained + lost == 0:
         return 1.0
     return float(binomtest(gained, gained + lost, 0.5).pvalue)
-
-
-def paired_difference(first: Floats, second: Floats, weights: Floats) -> Floats:
-    """Replicates of mean(first - second) over documents scored in both.
-
-    Args:
-        first: (documents,) scores, NaN where not scored.
-        second: (documents,) likewise.
-        weights: (replicates, documents).
-
-    Returns:
-        (replicates,); NaN where a replicate drew no common document.
-    """
-    difference = first - second
-    both = ~np.isnan(difference)
-    count = weights @ both.astype(np.float64)
-    out = np.full(len(weights), np.nan)
-    np.divide(weights @ np.where(both, difference, 0.0), count, out=out, where=count > 0)
-    return out
 
 
 def not_above(replicates: Floats, bound: float) -> float:
@@ -116,44 +118,36 @@ def _no_worse(replicates: Floats, differences: Floats) -> float:
     return max(p, min(unseen, _better(replicates, differences)))
 
 
-def claim_p_values(replicates: Floats, log_speedup: Floats, differences: Floats) -> Floats:
-    """p-values of the four claims about one setting, (4,), NaN where a side was not measured.
-
-    Each claim has two parts and holds only if both hold, so its p-value is the larger one.
+def part_p_values(replicates: Floats, log_speedup: Floats, differences: Floats) -> Floats:
+    """p-values of `PARTS` for one setting, (6,), NaN where that side was not measured.
 
     Args:
         replicates: (replicates,) mean quality of the setting minus that of AR.
         log_speedup: (replicates,) log of AR seconds over the setting's seconds.
         differences: (documents,) quality of the setting minus that of AR, scored documents only.
-
-    Returns:
-        In the order dominates, dominated, faster but worse, slower but better.
     """
-    faster, slower = not_above(log_speedup, 0.0), not_above(-log_speedup, 0.0)
-    parts = [
-        (_no_worse(replicates, differences), faster),
-        (_no_worse(-replicates, -differences), slower),
-        (_better(-replicates, -differences), faster),
-        (_better(replicates, differences), slower),
-    ]
-    return np.array([np.nan if np.isnan(pair).any() else max(pair) for pair in parts])
+    return np.array(
+        [
+            _no_worse(replicates, differences),
+            _no_worse(-replicates, -differences),
+            _better(-replicates, -differences),
+            _better(replicates, differences),
+            not_above(log_speedup, 0.0),
+            not_above(-log_speedup, 0.0),
+        ]
+    )
 
 
 def verdicts(p_values: Floats) -> list[Verdict]:
-    """The claim that survives Holm's correction over all settings and claims, for each setting.
+    """What the parts that survive Holm's correction over all settings and parts say of each setting.
 
     Args:
-        p_values: (settings, 4) from `claim_p_values`.
+        p_values: (settings, 6) from `part_p_values`.
     """
-    names: tuple[Verdict, ...] = (
-        "dominates AR",
-        "dominated by AR",
-        "faster, worse",
-        "slower, better",
-    )
     adjusted = holm(p_values.ravel()).reshape(p_values.shape)
     chosen: list[Verdict] = []
     for row in adjusted:
-        holding = [name for name, p in zip(names, row, strict=True) if p <= LEVEL]
-        chosen.append(holding[0] if holding else "not separable")
+        holding = {part for part, p in zip(PARTS, row, strict=True) if p <= LEVEL}
+        said = (name for name, parts in CLAIMS.items() if parts <= holding)
+        chosen.append(next(said, "not separable"))
     return chosen

@@ -26,6 +26,8 @@ class Row:
     quality: float
     quality_interval: Interval
     """95 %, over documents; Monte-Carlo noise is in it."""
+    above_chance: bool
+    """Whether that interval lies above the suite's chance level by more than a point."""
     noise: Noise
     looseness: Looseness
     num_timed: int
@@ -37,15 +39,27 @@ class Row:
     busy: bool
     """Its seconds were measured while the machine was busy: nothing is claimed from them."""
     on_frontier: bool
-    """No setting of any series on this machine and stack beats it."""
+    """It is clearly above chance, and no setting of any series on this machine and stack beats
+    it."""
     on_own_frontier: bool
     """No setting of the same series on this machine and stack beats it."""
     p_frontier: float
-    """Share of bootstrap replicates in which it is on the frontier, among the rows whose seconds
-    have a known spread and come from an idle machine; NaN for the others."""
+    """Share of bootstrap replicates in which it is above chance and on the frontier, among the rows
+    whose seconds have a known spread and come from an idle machine; NaN for the others."""
     costs: Costs
     comparison: Comparison | None
     """With the best AR row; None at AR rows and where there is no AR row."""
+    peak_memory_bytes: float = float("nan")
+    """Most memory in use while it was timed; NaN where only the peak since the process began is
+    known, which holds earlier settings too."""
+    joules: float = float("nan")
+    """Per question or request at batch size 1: mean power while it was timed, idle power
+    included, times its mean seconds."""
+    on_energy_frontier: bool = False
+    """It is clearly above chance, and no setting of this machine and stack beats it in joules and
+    quality."""
+    on_memory_frontier: bool = False
+    """The same of peak memory."""
 
 
 def as_frame(rows: Sequence[Row]) -> pd.DataFrame:
@@ -77,8 +91,13 @@ def _flat(row: Row) -> dict[str, object]:
         "latency_low_s": row.latency_interval.low,
         "latency_high_s": row.latency_interval.high,
         "machine_busy": row.busy,
+        "above_chance": row.above_chance,
         "on_frontier": row.on_frontier,
         "p_frontier": row.p_frontier,
+        "peak_memory_bytes": row.peak_memory_bytes,
+        "joules": row.joules,
+        "on_energy_frontier": row.on_energy_frontier,
+        "on_memory_frontier": row.on_memory_frontier,
         **asdict(row.costs),
         **{f"elbo_loose_{name}": value for name, value in asdict(row.looseness).items()},
     }

@@ -4,55 +4,25 @@ Knows the columns of cells, requests and scores; computes no statistic. Called b
 and, through it, by `report/`.
 """
 
-from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from dllm_eval.errors import UsageError
+from dllm_eval.stats.by_cell import CellRows, split_by_cell, together
+from dllm_eval.stats.configuration import Configuration as Configuration
+from dllm_eval.stats.configuration import configurations_of
+from dllm_eval.stats.configuration import place as place
 from dllm_eval.stats.resample import Floats
-from dllm_eval.stats.series import Setting, places
-from dllm_eval.stats.units import Unit, per_unit, unit_of
+from dllm_eval.stats.texts import FrameTexts, Texts
+from dllm_eval.stats.units import Unit, per_round, per_unit, unit_of
 
 Document = tuple[str, int]
 """Task and doc_id: the tasks of a group number their documents alike."""
-
-
-def place(machine: str, stack: str) -> str:
-    """A machine and stack in one line, as the report prints it."""
-    return " / ".join(part for part in (machine, stack) if part) or "unknown machine"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Configuration:
-    """One setting of one model on one machine and stack: a row of the leaderboard."""
-
-    config_id: str
-    model: str
-    series: str
-    """The model, and where it was run with several samplers, what sets this one apart."""
-    kind: str
-    dial: str
-    """The number that varies along the series; "" where none does."""
-    dial_value: float
-    settings: dict[str, Any]
-    machine: str
-    stack: str
-    quality_cells: tuple[str, ...]
-    latency_cells: tuple[str, ...]
-    """Cells timed at batch size 1; empty where latency was not measured."""
-    provenance: dict[str, Any]
-    composition: str = ""
-    """What sets the series apart from the model's others; "" where it has one."""
-    approximate: bool = False
-    """Whether a cache may have changed its answers, as its records say."""
-
-    @property
-    def group(self) -> str:
-        """Seconds compare only between rows with the same group."""
-        return place(self.machine, self.stack)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -80,13 +50,32 @@ class TaskTable:
     median.
     """
     requests: pd.DataFrame
-    """The suite's finished requests, all cells."""
+    """The suite's finished requests, all cells; those of one cell by `requests_of`."""
+    texts: Texts
+    """The whole records of the few requests that are shown."""
     gold: Mapping[Document, int]
     """Which choice is right, of the documents whose scores say so."""
+    rounds_s: tuple[Floats, ...] = ()
+    """(units, rounds) seconds behind `latencies_s`, one column per latency cell, in the order of
+    `latency_cells`; NaN where a cell did not time a unit. One array per configuration."""
+    done: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Cell id -> what stands in its done.json: peak memory, energy."""
+
+    @cached_property
+    def by_cell(self) -> dict[str, pd.DataFrame]:
+        """Cell id -> its requests; cells without any are not in it."""
+        return split_by_cell(self.requests)
+
+    def requests_of(self, cells: Iterable[str]) -> pd.DataFrame:
+        """The requests of these cells."""
+        return together(self.by_cell, cells, self.requests)
 
 
 def task_tables(
-    cells: pd.DataFrame, requests: pd.DataFrame, scores: pd.DataFrame
+    cells: pd.DataFrame,
+    requests: pd.DataFrame,
+    scores: pd.DataFrame,
+    texts: Texts | None = None,
 ) -> list[TaskTable]:
     """One table per task, protocol, metric and filter with a finished, scored quality cell.
 
@@ -97,6 +86,7 @@ def task_tables(
             `apply_chat_template`, the protocol is the task's own.
         requests: One row per request, with `cell_id`.
         scores: One row per document, metric and filter, with `cell_id`.
+        texts: Of the requests; None where their frame has every column.
 
     Raises:
         UsageError: If two of the folders hold a cell of the same id, or nothing is finished.
@@ -107,17 +97,22 @@ def task_tables(
     judged = done[done["purpose"] == "quality"]
     judged = judged.assign(protocol=[_protocol(row) for row in judged.to_dict("records")])
     identity = ["task", "metric", "filter", "protocol"]
+    of_requests, of_scores = CellRows(requests), CellRows(scores)
     for (task, metric, kind, _), quality in judged.groupby(identity, sort=True):
-        wanted = (scores["metric"] == metric) & (scores["filter"] == kind)
-        own = scores[wanted & scores["cell_id"].isin(quality["cell_id"])]
-        scored = quality[quality["cell_id"].isin(own["cell_id"])]
+        own = of_scores.of(quality["cell_id"])
+        own = own[(own["metric"] == metric) & (own["filter"] == kind)]
+        scored = quality[quality["cell_id"].isin(own["cell_id"].unique())]
         # Latency cells need no scores, so their filter may be unknown: the setting joins them.
         timed = done[(done["purpose"] == "latency") & done["config_id"].isin(scored["config_id"])]
         part = pd.concat([scored, timed])
         if len(scored):
-            asked = requests[requests["cell_id"].isin(part["cell_id"])]
-            configurations = _configurations(part, _approximate(asked))
-            tables.append(_table(str(task), scored, configurations, own, asked))
+            asked = of_requests.of(part["cell_id"])
+            configurations = configurations_of(part, asked)
+            told = _done(part)
+            found = _Found(
+                scores=own, requests=asked, done=told, texts=texts or FrameTexts(requests)
+            )
+            tables.append(_table(str(task), scored, configurations, found))
     if not tables:
         raise UsageError(
             f"nothing to report: none of {len(cells)} cells is finished and scored; "
@@ -132,7 +127,10 @@ OWN_PROTOCOL = "the task's own shots, no chat template"
 def _protocol(cell: Mapping[Hashable, Any]) -> str:
     shots = cell.get("num_fewshot")
     asked = "the task's own shots" if pd.isna(shots) else f"{int(shots)}-shot"
-    return f"{asked}, {'' if cell.get('apply_chat_template') else 'no '}chat template"
+    template = f"{'' if cell.get('apply_chat_template') else 'no '}chat template"
+    # What an imported run was put to differently; such cells stay apart.
+    variant = str(cell.get("variant") or "")
+    return ", ".join(part for part in (asked, template, variant) if part)
 
 
 def _title(suite: str, protocol: str) -> str:
@@ -147,67 +145,25 @@ def _refuse_duplicates(cells: pd.DataFrame) -> None:
         raise UsageError(f"cell {first} is in several folders ({folders}); report one of them")
 
 
-def _approximate(requests: pd.DataFrame) -> frozenset[str]:
-    """The cells in which an approximate cache may have changed an answer."""
-    if "cache" not in requests:
-        return frozenset()
-    return frozenset(requests["cell_id"][requests["cache"] == "approximate"])
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Found:
+    """What the cells of one suite left behind."""
 
-
-def _configurations(part: pd.DataFrame, approximate: frozenset[str]) -> tuple[Configuration, ...]:
-    """The settings that have a quality cell, one per machine and stack that timed them."""
-    changed = set(part["config_id"][part["cell_id"].isin(approximate)])
-    placed_in = places(
-        Setting.of(row, approximate=row["config_id"] in changed) for row in part.to_dict("records")
-    )
-    out = []
-    for config_id, own in part.groupby("config_id", sort=True):
-        quality = own[own["purpose"] == "quality"]
-        latency = own[(own["purpose"] == "latency") & (own["batch_size"] == 1)]
-        placed = latency if len(latency) else quality
-        for (machine, stack), here in placed.groupby(["machine", "stack"], sort=True):
-            same = (quality["machine"] == machine) & (quality["stack"] == stack)
-            judged = quality[same] if same.any() else quality
-            row, at = here.iloc[0], placed_in[str(config_id)]
-            out.append(
-                Configuration(
-                    config_id=str(config_id),
-                    model=str(row["model"]),
-                    series=at.series,
-                    composition=at.composition,
-                    approximate=str(config_id) in changed,
-                    kind=str(row["kind"]),
-                    dial=at.dial,
-                    dial_value=at.dial_value,
-                    settings=dict(row["settings"] or {}),
-                    machine=str(machine),
-                    stack=str(stack),
-                    quality_cells=tuple(judged["cell_id"]),
-                    latency_cells=tuple(here["cell_id"]) if len(latency) else (),
-                    provenance=dict(row["provenance"] or {}),
-                )
-            )
-    out.sort(key=lambda c: (c.kind != "diffusion", c.series, c.dial_value, c.group, c.config_id))
-    return tuple(out)
+    scores: pd.DataFrame
+    requests: pd.DataFrame
+    done: Mapping[str, Mapping[str, Any]]
+    texts: Texts
 
 
 def _table(
-    task: str,
-    part: pd.DataFrame,
-    configurations: tuple[Configuration, ...],
-    scores: pd.DataFrame,
-    requests: pd.DataFrame,
+    task: str, part: pd.DataFrame, configurations: tuple[Configuration, ...], found: _Found
 ) -> TaskTable:
     first = part.iloc[0]
-    found = zip(scores["task"], scores["doc_id"], strict=True)
-    documents = tuple(sorted({(str(name), int(number)) for name, number in found}))
-    column = {doc: i for i, doc in enumerate(documents)}
-    quality = np.full((len(configurations), len(documents)), np.nan)
-    for i, configuration in enumerate(configurations):
-        own = scores[scores["cell_id"].isin(configuration.quality_cells)]
-        for (name, number), values in own.groupby(["task", "doc_id"])["value"]:
-            quality[i, column[str(name), int(str(number))]] = values.mean()
-    unit = unit_of(requests)
+    documents, quality = _quality(configurations, found.scores)
+    unit = unit_of(found.requests)
+    by_cell = split_by_cell(found.requests)
+    timed = [together(by_cell, x.latency_cells, found.requests) for x in configurations]
+    rounds = zip(configurations, timed, strict=True)
     return TaskTable(
         task=task,
         suite=_title(str(first["suite"]), str(first["protocol"])),
@@ -219,21 +175,44 @@ def _table(
         documents=documents,
         quality=quality,
         unit=unit,
-        latencies_s=tuple(_seconds(x, requests, unit) for x in configurations),
-        requests=requests,
-        gold=_gold(scores),
+        latencies_s=tuple(per_unit(own, "seconds", unit) for own in timed),
+        requests=found.requests,
+        texts=found.texts,
+        gold=_gold(found.scores),
+        rounds_s=tuple(per_round(own, "seconds", unit, x.latency_cells) for x, own in rounds),
+        done=found.done,
     )
+
+
+def _quality(
+    configurations: tuple[Configuration, ...], scores: pd.DataFrame
+) -> tuple[tuple[Document, ...], Floats]:
+    """The documents that were scored, and (configurations, documents) their mean over seeds."""
+    grid = scores[["task", "doc_id"]].drop_duplicates().sort_values(["task", "doc_id"])
+    rows = zip(grid["task"], grid["doc_id"], strict=True)
+    documents = tuple((str(name), int(number)) for name, number in rows)
+    placed = scores.assign(document=scores.groupby(["task", "doc_id"], sort=True).ngroup())
+    by_cell = split_by_cell(placed)
+    quality = np.full((len(configurations), len(documents)), np.nan)
+    for i, configuration in enumerate(configurations):
+        own = together(by_cell, configuration.quality_cells, placed)
+        own = own[own["value"].notna()]
+        at = own["document"].to_numpy(dtype=np.int64)
+        total = np.bincount(at, own["value"].to_numpy(dtype=np.float64), len(documents))
+        count = np.bincount(at, minlength=len(documents))
+        np.divide(total, count, out=quality[i], where=count > 0)
+    return documents, quality
+
+
+def _done(cells: pd.DataFrame) -> dict[str, Mapping[str, Any]]:
+    told = cells["done"] if "done" in cells else pd.Series([{}] * len(cells), index=cells.index)
+    pairs = zip(cells["cell_id"], told, strict=True)
+    return {str(cell): x if isinstance(x, dict) else {} for cell, x in pairs}
 
 
 def _gold(scores: pd.DataFrame) -> dict[Document, int]:
     if "gold" not in scores:
         return {}
-    known = scores[scores["gold"].notna()]
+    known = scores[scores["gold"].notna()].drop_duplicates(["task", "doc_id"], keep="last")
     rows = zip(known["task"], known["doc_id"], known["gold"], strict=True)
     return {(str(name), int(number)): int(choice) for name, number, choice in rows}
-
-
-def _seconds(configuration: Configuration, requests: pd.DataFrame, unit: Unit) -> Floats:
-    """Seconds of each timed unit: (units,)."""
-    timed = requests["cell_id"].isin(configuration.latency_cells)
-    return per_unit(requests[timed], "seconds", unit)

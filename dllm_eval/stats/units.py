@@ -4,6 +4,7 @@ Choices of a question are scored together and share its time equally, so that no
 sample of its own. Knows the columns of requests; called by `tables.py` and `costs.py`.
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -22,19 +23,48 @@ def unit_of(requests: pd.DataFrame) -> Unit:
     return "question" if scored and several else "request"
 
 
+def _document(requests: pd.DataFrame) -> "list[pd.Series[Any]]":
+    """What tells documents apart; a request that belongs to none is told apart by its key."""
+    whole: list[pd.Series[Any]] = [requests["task"], requests["doc_id"]]
+    belongs = requests["doc_id"] >= 0
+    return whole if belongs.all() else [*whole, requests["key"].mask(belongs, "").rename("stray")]
+
+
 def per_unit(requests: pd.DataFrame, column: str, unit: Unit) -> Floats:
     """(units,) amounts of a column, such as seconds.
 
     A request that was run several times, under other seeds or in other rounds, counts by its
     median; a question's amount is the sum over its requests.
     """
-    # A request that belongs to no document is told apart by its key.
-    stray = requests["key"].where(requests["doc_id"] < 0, "").rename("stray")
-    whole: list[pd.Series[Any]] = [requests["task"], requests["doc_id"], stray]
-    amounts = requests[column].groupby([*whole, requests["index"]], sort=True).median()
+    document = _document(requests)
+    amounts = requests[column].groupby([*document, requests["index"]], sort=True).median()
     if unit == "question":
-        amounts = amounts.groupby(level=["task", "doc_id", "stray"], sort=True).sum()
+        levels = [str(key.name) for key in document]
+        amounts = amounts.groupby(level=levels, sort=True).sum()
     return amounts.to_numpy(dtype=np.float64)
+
+
+def per_round(requests: pd.DataFrame, column: str, unit: Unit, cells: Sequence[str]) -> Floats:
+    """(units, cells) amounts of a column, units in the order of `per_unit`; NaN where not run.
+
+    Args:
+        requests: Those of the cells alone.
+        column: Which amount, such as seconds.
+        unit: What is waited for.
+        cells: The columns of the answer.
+    """
+    if len(cells) <= 1:
+        alone = per_unit(requests, column, unit)
+        return alone.reshape(len(alone), len(cells))
+    document = _document(requests)
+    # A request that one cell ran twice counts by its median, as in `per_unit`.
+    keys = [*document, requests["index"], requests["cell_id"]]
+    amounts = requests[column].groupby(keys, sort=True).median()
+    if unit == "question":
+        levels = [*(str(key.name) for key in document), "cell_id"]
+        amounts = amounts.groupby(level=levels, sort=True).sum()
+    wide = amounts.unstack("cell_id").reindex(columns=list(cells))
+    return np.asarray(wide.to_numpy(dtype=np.float64))
 
 
 def mean_per_unit(requests: pd.DataFrame, column: str, unit: Unit) -> float:

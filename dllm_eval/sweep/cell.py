@@ -4,26 +4,27 @@ Knows lm-eval's evaluator; knows no model family and no other cell. Workers call
 """
 
 import math
-import shutil
-from dataclasses import dataclass
-from pathlib import Path
+from copy import deepcopy
+from dataclasses import dataclass, field
 from typing import Any
 
 from lm_eval.evaluator import simple_evaluate
-from lm_eval.loggers.evaluation_tracker import EvaluationTracker
 
 from dllm_eval.errors import UsageError
 from dllm_eval.files import read_json, write_json, write_lines
 from dllm_eval.measure.clock import Timer
+from dllm_eval.measure.energy import LEAST_SECONDS, EnergyMeter
 from dllm_eval.measure.memory import peak_memory_bytes, peak_memory_scope, reset_peak
 from dllm_eval.request_log import FileLog
 from dllm_eval.sweep.cell_provenance import begin_provenance, device_of
-from dllm_eval.sweep.folder import CellFolder
+from dllm_eval.sweep.folder import CellFolder, Share
+from dllm_eval.sweep.loggers import Loggers, log_cell
 from dllm_eval.sweep.models import build, keeps_log
 from dllm_eval.sweep.plan import Cell
 from dllm_eval.sweep.quiet import collect_environment_once
 from dllm_eval.sweep.scores import check_direction, check_metric, score_records
 from dllm_eval.sweep.tasks import task_facts, task_manager
+from dllm_eval.sweep.tracked_files import save_lm_eval_files
 
 _PILOT_DOCUMENTS = 2
 
@@ -35,6 +36,10 @@ class Options:
     include: tuple[str, ...] = ()
     """More folders of task YAML."""
     confirm_run_unsafe_code: bool = False
+    loggers: Loggers = field(default_factory=dict)
+    """Trackers that finished quality cells are handed to."""
+    sweep: str = ""
+    """The sweep's name."""
 
 
 def run_cell(cell: Cell, folder: CellFolder, options: Options) -> None:
@@ -48,7 +53,9 @@ def run_cell(cell: Cell, folder: CellFolder, options: Options) -> None:
         return
     check_direction(cell)
     collect_environment_once()
+    take_shares(folder)
     with FileLog(folder.requests) as log:
+        answered = len(log)
         lm = build(cell, log)
         begin_provenance(cell, folder, lm)
         repeats = _repeats(cell, folder, options, lm)
@@ -56,26 +63,81 @@ def run_cell(cell: Cell, folder: CellFolder, options: Options) -> None:
             lm = build(cell, log, repeats=repeats)
         device = device_of(lm)
         reset_peak(device)
-        with Timer(device) as timer:
+        with EnergyMeter(device, idle_s=_idle_s(cell)) as meter, Timer(device) as timer:
             results = _evaluate(cell, lm, options, cell.limit)
         records = score_records(results["samples"])
         check_metric(cell, records)
         done = {
             "seconds": timer.seconds,
             "requests": len(log) if keeps_log(cell) else None,
+            "requests_timed": len(log) - answered if keeps_log(cell) else None,
             "timing_repeats": repeats or (cell.timing.repeats if cell.timing else None),
+            "energy": meter.reading(),
             "peak_memory_bytes": peak_memory_bytes(device),
             "peak_memory_scope": peak_memory_scope(device),
         }
+        repeated = log.repeats
+    if repeated:
+        write_lines(folder.requests, (one.model_dump(mode="json") for one in log.records()))
     write_lines(folder.scores, (record.model_dump() for record in records))
     provenance = read_json(folder.provenance)
     tasks = task_facts(results, sorted(results["samples"]))
     write_json(folder.provenance, {**provenance, "tasks": tasks})
-    _save_lm_eval_files(cell, folder, results)
+    # Saving changes the samples, and a tracker is told only what is safe on the disk.
+    told = deepcopy(results) if options.loggers and cell.purpose == "quality" else None
+    save_lm_eval_files(cell, folder, results)
     write_json(folder.done, done)
+    if told is not None:
+        log_cell(cell, folder, told, options.loggers, options.sweep)
 
 
-def _evaluate(cell: Cell, lm: Any, options: Options, limit: int | None) -> dict[str, Any]:  # noqa: ANN401 - any lm-eval LM
+def _idle_s(cell: Cell) -> float:
+    """Idle power needs the device to itself; where timing is relaxed, there is no time for it."""
+    exact = cell.timing is not None and not cell.timing.relaxed
+    return LEAST_SECONDS if exact else 0.0
+
+
+def run_share(cell: Cell, folder: CellFolder, options: Options, share: Share) -> None:
+    """Answers a share of a cell's requests and scores none; `run_cell` takes them in.
+
+    Args:
+        cell: A cell whose model can (`models.shareable`).
+        folder: Its files.
+        options: Of its sweep.
+        share: (index, count): every count-th batch, from the index on.
+
+    Raises:
+        UsageError: As `run_cell`.
+    """
+    check_direction(cell)
+    collect_environment_once()
+    known = [folder.requests, *folder.share_logs]
+    with FileLog(folder.share_log(share), also=known) as log:
+        lm = build(cell, log)
+        begin_provenance(cell, folder, lm)
+        lm.share = share
+        _evaluate(cell, lm, options, cell.limit, predict_only=True)
+
+
+def take_shares(folder: CellFolder) -> None:
+    """Moves the requests that shares of a cell have answered into its own log."""
+    shares = folder.share_logs
+    if not shares:
+        return
+    with FileLog(folder.requests, also=shares) as log:
+        log.take_others()
+    for path in shares:
+        path.unlink()
+
+
+def _evaluate(
+    cell: Cell,
+    lm: Any,  # noqa: ANN401 - any lm-eval LM
+    options: Options,
+    limit: int | None,
+    *,
+    predict_only: bool = False,
+) -> dict[str, Any]:
     manager = task_manager(cell.task, options.include)
     try:
         results = simple_evaluate(
@@ -88,6 +150,7 @@ def _evaluate(cell: Cell, lm: Any, options: Options, limit: int | None) -> dict[
             limit=limit,
             bootstrap_iters=0,
             log_samples=True,
+            predict_only=predict_only,
             task_manager=manager,
             confirm_run_unsafe_code=options.confirm_run_unsafe_code,
         )
@@ -110,7 +173,8 @@ def _repeats(cell: Cell, folder: CellFolder, options: Options, lm: Any) -> int |
     timing = cell.timing
     if timing is None or timing.min_seconds <= 0 or not keeps_log(cell):
         return None
-    documents = min(_PILOT_DOCUMENTS, timing.requests)
+    # A batch that is not full costs more for each document.
+    documents = min(max(_PILOT_DOCUMENTS, cell.batch_size), timing.requests)
     with FileLog(folder.pilot) as pilot:
         lm.log = pilot
         samples = _evaluate(cell, lm, options, documents)["samples"]
@@ -120,29 +184,3 @@ def _repeats(cell: Cell, folder: CellFolder, options: Options, lm: Any) -> int |
     per_document = sum(record.seconds for record in records) / (documents * len(samples))
     expected = per_document * timing.requests * len(samples)
     return max(timing.repeats, math.ceil(timing.min_seconds / expected))
-
-
-def _save_lm_eval_files(cell: Cell, folder: CellFolder, results: dict[str, Any]) -> None:
-    shutil.rmtree(folder.lm_eval, ignore_errors=True)
-    folder.lm_eval.mkdir(parents=True)
-    tracker = EvaluationTracker(output_path=str(folder.lm_eval / "results.json"))
-    tracker.general_config_tracker.log_experiment_args(
-        model_source=cell.model,
-        model_args=dict(cell.arguments),
-        system_instruction=None,
-        chat_template=None,
-        fewshot_as_multiturn=True,
-    )
-    samples = results.pop("samples")
-    tracker.save_results_aggregated(results=results, samples=samples)
-    for task, logged in samples.items():
-        tracker.save_results_samples(task_name=task, samples=logged)
-    _check_saved(folder.lm_eval, sorted(samples))
-
-
-def _check_saved(folder: Path, tasks: list[str]) -> None:
-    """lm-eval's tracker logs its failures and goes on; a cell must not be called done then."""
-    wanted = ["results_*.json", *(f"samples_{task}_*.jsonl" for task in tasks)]
-    for pattern in wanted:
-        if not any(folder.glob(pattern)):
-            raise OSError(f"lm-eval could not write {pattern} in {folder}")

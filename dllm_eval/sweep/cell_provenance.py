@@ -12,6 +12,7 @@ from dllm_eval.errors import UsageError
 from dllm_eval.files import read_json, write_json
 from dllm_eval.measure.provenance import collect
 from dllm_eval.sweep.folder import CellFolder
+from dllm_eval.sweep.lease import guarded
 from dllm_eval.sweep.models import weights_identity
 from dllm_eval.sweep.plan import Cell
 
@@ -23,9 +24,10 @@ def begin_provenance(cell: Cell, folder: CellFolder, lm: Any) -> None:  # noqa: 
         UsageError: The weights, the software or, for a latency cell, the machine changed.
     """
     now = _provenance(cell, lm)
-    if not folder.provenance.exists() or not _begun(folder):
-        write_json(folder.provenance, now)
-        return
+    with guarded(folder.path):  # shares of a cell may begin at the same time
+        if not folder.provenance.exists() or not _begun(folder):
+            write_json(folder.provenance, now)
+            return
     before, after = _fixed(cell, read_json(folder.provenance)), _fixed(cell, now)
     for name, value in after.items():
         if before.get(name) != value:
@@ -41,7 +43,7 @@ def device_of(lm: Any) -> torch.device:  # noqa: ANN401 - any lm-eval LM
 
 
 def _begun(folder: CellFolder) -> bool:
-    logs = (folder.requests, folder.pilot)
+    logs = (folder.requests, folder.pilot, *folder.share_logs)
     return any(log.exists() and log.stat().st_size > 0 for log in logs)
 
 

@@ -4,6 +4,9 @@ Knows paths and JSON; knows neither models nor lm-eval. The executor and cells w
 `store.read_results` reads through it.
 """
 
+import json
+import os
+import socket
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +17,11 @@ from dllm_eval.files import read_json, write_json
 from dllm_eval.records import SCHEMA_VERSION
 from dllm_eval.sweep.plan import Cell
 from dllm_eval.sweep.spec import Sweep
+
+Share = tuple[int, int]
+"""(index, count): every count-th batch of a cell, from the index on."""
+
+_OWN = ("cells", "workers", "sweep.json", "stages.json", "searches.json", "selftest.json")
 
 
 @dataclass(frozen=True)
@@ -57,10 +65,33 @@ class CellFolder:
         """Which process runs the cell."""
         return self.path / "lease.json"
 
+    def share_log(self, share: Share) -> Path:
+        """Requests of one share, until they are taken into `requests`."""
+        return self.path / f"requests.{share[0]}of{share[1]}.jsonl"
+
+    @property
+    def share_logs(self) -> list[Path]:
+        """Those of all shares."""
+        return sorted(self.path.glob("requests.*of*.jsonl"))
+
+    def share_lease(self, share: Share) -> Path:
+        """Which process runs one share."""
+        return self.path / f"lease.{share[0]}of{share[1]}.json"
+
+    @property
+    def share_leases(self) -> list[Path]:
+        """Those of all shares."""
+        return sorted(self.path.glob("lease.*of*.json"))
+
     @property
     def done(self) -> Path:
         """Written last."""
         return self.path / "done.json"
+
+    @property
+    def attempts(self) -> Path:
+        """How often this run tried the cell, and how the last try ended."""
+        return self.path / "attempts.json"
 
     @property
     def failed(self) -> Path:
@@ -71,6 +102,11 @@ class CellFolder:
     def finished(self) -> bool:
         """Whether everything of the cell is there."""
         return self.done.exists()
+
+    @property
+    def settled(self) -> bool:
+        """Whether this run has nothing to do here any more: finished, or given up."""
+        return self.finished or self.failed.exists()
 
 
 class ResultsFolder:
@@ -98,6 +134,21 @@ class ResultsFolder:
         """What `dllm-eval selftest` found on this machine."""
         return self.path / "selftest.json"
 
+    @property
+    def runs(self) -> Path:
+        """The folder that says which sweeps run here now."""
+        return self.path / ".runs"
+
+    @property
+    def latency_slot(self) -> Path:
+        """The lease of who times requests on this machine.
+
+        Or on those of its devices that this process sees: timings share a device with nothing.
+        """
+        devices = os.environ.get("CUDA_VISIBLE_DEVICES", "").replace("/", "_")
+        name = ".".join(filter(None, ("latency", socket.gethostname(), devices)))
+        return self.path / "workers" / f"{name}.lease.json"
+
     def cell(self, cell_id: str) -> CellFolder:
         """Where a cell's files are."""
         return CellFolder(self.path / "cells" / cell_id)
@@ -112,7 +163,7 @@ class ResultsFolder:
             self.read()
         elif self.path.exists() and not self.path.is_dir():
             raise UsageError(f"{str(self.path)!r} is a file; --out takes a folder")
-        elif self.path.exists() and any(p for p in self.path.iterdir() if p.name[0] != "."):
+        elif self.path.exists() and any(map(_foreign, self.path.iterdir())):
             raise UsageError(
                 f"{str(self.path)!r} holds files that are no sweep's results; name a new or an "
                 f"empty folder with --out"
@@ -141,19 +192,30 @@ class ResultsFolder:
 
     def begin(self, sweep: Sweep, cells: list[Cell]) -> None:
         """Writes down what is wanted. Cells wanted no longer stay on the disk, unlisted."""
-        write_json(
-            self.sweep_file,
-            {
-                "schema_version": SCHEMA_VERSION,
-                "package_version": version("dllm-eval"),
-                "spec": sweep.canonical(),
-                "cells": [cell.cell_id for cell in cells],
-            },
-        )
+        # The list comes last: at no moment does it name a cell that is not there.
         for cell in cells:
-            write_json(self.cell(cell.cell_id).cell, cell.as_dict())
+            _write_if_new(self.cell(cell.cell_id).cell, cell.as_dict())
+        listed = {
+            "schema_version": SCHEMA_VERSION,
+            "package_version": version("dllm-eval"),
+            "spec": sweep.canonical(),
+            "cells": [cell.cell_id for cell in cells],
+        }
+        _write_if_new(self.sweep_file, listed)
 
     def cells(self) -> list[Cell]:
         """The cells wanted, in the order planned."""
-        ids = self.read()["cells"]
-        return [Cell.from_dict(read_json(self.cell(cell_id).cell)) for cell_id in ids]
+        return [self.planned(cell_id) for cell_id in self.read()["cells"]]
+
+    def planned(self, cell_id: str) -> Cell:
+        """One cell, whether it is wanted still or not."""
+        return Cell.from_dict(read_json(self.cell(cell_id).cell))
+
+
+def _foreign(path: Path) -> bool:
+    return path.name[0] != "." and path.name not in _OWN
+
+
+def _write_if_new(path: Path, value: object) -> None:
+    if not path.exists() or read_json(path) != json.loads(json.dumps(value)):
+        write_json(path, value)

@@ -6,8 +6,8 @@ Knows provenance files and checkpoints; the executor calls it before the first c
 from dllm_eval.errors import UsageError
 from dllm_eval.files import read_json
 from dllm_eval.sweep.folder import ResultsFolder
-from dllm_eval.sweep.models import weights_identity
-from dllm_eval.sweep.plan import IDENTITY_ARGUMENTS, Cell
+from dllm_eval.sweep.models import weights_identity, weights_key
+from dllm_eval.sweep.plan import Cell
 
 
 def check_weights(folder: ResultsFolder, cells: list[Cell]) -> None:
@@ -18,7 +18,7 @@ def check_weights(folder: ResultsFolder, cells: list[Cell]) -> None:
     """
     now: dict[tuple[object, ...], str | None] = {}
     for cell in cells:
-        model = _model_key(cell)
+        model = weights_key(cell)
         if model not in now:
             now[model] = weights_identity(cell)
         provenance = folder.cell(cell.cell_id).provenance
@@ -27,8 +27,3 @@ def check_weights(folder: ResultsFolder, cells: list[Cell]) -> None:
                 f"{str(folder.path)!r} holds results of {cell.name!r} with other weights than "
                 f"{cell.arguments.get('pretrained')!r} has now; use another --out"
             )
-
-
-def _model_key(cell: Cell) -> tuple[object, ...]:
-    identity = [(k, v) for k, v in sorted(cell.arguments.items()) if k in IDENTITY_ARGUMENTS]
-    return (cell.model, *identity)

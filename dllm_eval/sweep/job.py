@@ -3,7 +3,7 @@
 Plain data. Executors write jobs, `worker.py` runs them.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
@@ -20,6 +20,10 @@ class Job:
     include: tuple[str, ...] = ()
     """More folders of task YAML."""
     confirm_run_unsafe_code: bool = False
+    loggers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Trackers that finished quality cells are handed to, with the arguments of their `init`."""
+    sweep: str = ""
+    """The sweep's name."""
     share: tuple[int, int] | None = None
     """(index, count): run this share of the batches of each cell, and leave the rest to others."""
 

@@ -6,7 +6,7 @@ a class takes, `cell` asks for a model.
 
 import inspect
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from dllm_eval.errors import UsageError, unknown
 from dllm_eval.records import RequestLog
 from dllm_eval.registry import LM_EVAL_MODELS, register_with_lm_eval, resolve
-from dllm_eval.sweep.plan import Cell
+from dllm_eval.sweep.plan import IDENTITY_ARGUMENTS, Cell
 
 
 @cache
@@ -83,12 +83,36 @@ def build(cell: Cell, log: RequestLog, *, repeats: int | None = None) -> Any:  #
     if cell.timing is not None:
         run["warmup"] = cell.timing.warmup
         run["timing_repeats"] = repeats or cell.timing.repeats
-    lm = model_class(cell.model)(
-        **cell.arguments, **{k: v for k, v in run.items() if k in cell.takes}
-    )
-    if keeps_log(cell):
-        lm.log = log
+    given = {**cell.arguments, **{k: v for k, v in run.items() if k in cell.takes}}
+    if not keeps_log(cell):
+        return _stock_model(cell.model, tuple(given.items()))
+    lm = model_class(cell.model)(**given)
+    lm.log = log
     return lm
+
+
+@lru_cache(maxsize=1)
+def _stock_model(name: str, given: tuple[tuple[str, Any], ...]) -> Any:  # noqa: ANN401 - any lm-eval LM
+    """A model that loads its weights itself, kept for the next cell of the same arguments."""
+    return model_class(name)(**dict(given))
+
+
+def forget() -> None:
+    """Frees the weights that this process has loaded."""
+    _stock_model.cache_clear()
+    import_module("dllm_eval.loading").forget()
+
+
+def weights_key(cell: Cell) -> tuple[object, ...]:
+    """Equal for cells that run on the same weights, loaded the same way."""
+    identity = [(k, v) for k, v in sorted(cell.arguments.items()) if k in IDENTITY_ARGUMENTS]
+    return (cell.model, *identity)
+
+
+def shareable(cell: Cell) -> bool:
+    """Whether several processes may each run a share of the cell's batches."""
+    knows_shares = cell.model in LM_EVAL_MODELS or hasattr(model_class(cell.model), "share")
+    return cell.purpose == "quality" and keeps_log(cell) and knows_shares
 
 
 def keeps_log(cell: Cell) -> bool:

@@ -7,25 +7,28 @@ setting reaches only the models that take it.
 import hashlib
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from itertools import chain, product
 from typing import Any, Literal
 
-from dllm_eval.errors import UsageError, unknown
-from dllm_eval.registry import LM_EVAL_MODELS
+from dllm_eval.errors import UsageError
+from dllm_eval.sweep.points import Point, pairs, points
+from dllm_eval.sweep.select import selected
 from dllm_eval.sweep.spec import ModelKind, ModelSpec, Setting, SuiteSpec, Sweep
+from dllm_eval.sweep.spec_check import (
+    RUN_ARGUMENTS,
+    Accepts,
+    check_batch_sizes,
+    check_names,
+    check_settings,
+)
 
 PROTOCOL_VERSION = 1
 """Part of every cell's id; goes up when the way a cell is run changes its records."""
 
 Purpose = Literal["quality", "latency"]
 Dial = Literal["steps", "samples", "threshold", "entropy_threshold", "entropy_bound", ""]
-Accepts = Callable[[str], frozenset[str]]
-"""lm-eval model name -> the argument names its class takes."""
 
-RUN_ARGUMENTS = frozenset({"batch_size", "seed", "records", "warmup", "timing_repeats"})
-"""What the sweep itself sets; a spec says these elsewhere."""
 IDENTITY_ARGUMENTS = frozenset({"pretrained", "family", "revision", "dtype", "device"})
 """Which model it is, as opposed to how it decodes."""
 _DIALS: dict[str, Dial] = {
@@ -85,6 +88,14 @@ class Cell:
     timing: Timing | None
     swept: tuple[str, ...] = ()
     """Which arguments are dials of the sweep; empty in folders of older versions."""
+    search: str = ""
+    """The search that this is a candidate of, "" for a cell of the grid: the same for both
+    purposes, every seed and every value of the dial."""
+    search_dial: str = ""
+    """Which argument is searched."""
+    search_within: float = 0.0
+    search_confidence: float = 0.0
+    """Of `spec.SearchSpec`."""
 
     @property
     def settings(self) -> dict[str, Setting]:
@@ -98,6 +109,7 @@ class Cell:
         dials = " ".join(f"{name}={_shown(self.arguments[name])}" for name in names)
         what = f"{self.suite} {dials}" if dials else self.suite
         turn = f", round {self.timing.round + 1}" if self.timing else ""
+        turn += f", batch {self.batch_size}" if self.timing and self.batch_size > 1 else ""
         return f"{self.name}, {what} ({self.purpose}{turn})"
 
     def as_dict(self) -> dict[str, Any]:
@@ -124,57 +136,61 @@ def plan(sweep: Sweep, accepts: Accepts) -> list[Cell]:
         accepts: Which arguments a model's class takes.
 
     Raises:
-        UsageError: A setting that no model takes, or two cells that are the same.
+        UsageError: A setting that no model takes, a name that there is not, an entry that leaves
+            out nothing, or two cells that are the same. The line says where it stands.
     """
-    _check_settings(sweep, accepts)
-    cells = list(_cells(sweep, accepts))
+    check_names(sweep)
+    check_settings(sweep, accepts)
+    if sweep.latency.enabled:
+        check_batch_sizes(sweep)
+    turns = range(sweep.latency.rounds if sweep.latency.enabled else 0)
+    stages = [list(_cells(sweep, accepts))]
     # Slow drifts of the machine (heat, neighbours) must not line up with a dial, nor fall on one
     # setting alone: every round goes through all settings in another order.
-    for turn in range(sweep.latency.rounds if sweep.latency.enabled else 0):
+    for turn in turns:
         latency = list(_cells(sweep, accepts, turn))
         random.Random(turn).shuffle(latency)
-        cells += latency
-    _check_distinct(cells)
+        stages.append(latency)
+    cells = selected(sweep, [cell for stage in stages for cell in stage])
+    _check_distinct(sweep, cells)
     return cells
 
 
 def _cells(sweep: Sweep, accepts: Accepts, turn: int | None = None) -> Iterator[Cell]:
     """The quality cells, or the latency cells of one round."""
-    for model, suite in product(sweep.models, sweep.suites):
+    for model, suite in pairs(sweep.models, sweep.suites):
         taken = accepts(model.model)
         if turn is not None and not taken >= _TIMING_ARGUMENTS:
             continue
-        timing = None if turn is None else _timing(sweep, suite, turn)
         seeds = sweep.seeds if "seed" in taken else sweep.seeds[:1]
-        for seed, point in product(seeds, _points(model, suite)):
-            yield _cell(sweep, model, suite, point, seed, timing, taken)
+        for timing, batch_size in _ways_to_run(sweep, suite, turn):
+            if timing is not None and batch_size > 1 and "batch_size" not in taken:
+                continue
+            for seed in seeds:
+                for point in points(model, suite):
+                    yield _cell(model, suite, point, seed, timing, batch_size, taken)
 
 
-def _points(model: ModelSpec, suite: SuiteSpec) -> list[dict[str, Setting]]:
-    """The swept settings, one product after the other; what an earlier one has is not run again."""
-    if model.kind != "diffusion":
-        return [{}]
-    seen: set[str] = set()
-    found: list[dict[str, Setting]] = []
-    for axes in suite.products:
-        own = [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
-        # The same value twice in one axis is a slip, and `_check_distinct` names it.
-        fresh = [point for point in own if _hash(point) not in seen]
-        seen |= {_hash(point) for point in fresh}
-        found += fresh
-    return found
+def _ways_to_run(
+    sweep: Sweep, suite: SuiteSpec, turn: int | None
+) -> list[tuple[Timing | None, int]]:
+    """(timing, batch size) of the quality cells, or of the latency cells of one round."""
+    if turn is None:
+        return [(None, sweep.quality.batch_size)]
+    return [(_timing(sweep, suite, turn, size), size) for size in sweep.latency.batch_sizes]
 
 
 def _cell(
-    sweep: Sweep,
     model: ModelSpec,
     suite: SuiteSpec,
-    point: dict[str, Setting],
+    point: Point,
     seed: int,
     timing: Timing | None,
+    batch_size: int,
     taken: frozenset[str],
 ) -> Cell:
-    wanted = {k: v for k, v in {**suite.settings, **point}.items() if k in taken}
+    asked = {**suite.settings, **model.settings, **point.settings}
+    wanted = {name: value for name, value in asked.items() if name in taken}
     arguments = {**model.args, **wanted}
     config: dict[str, Any] = {
         "protocol": PROTOCOL_VERSION,
@@ -186,10 +202,9 @@ def _cell(
     }
     purpose: Purpose = "latency" if timing else "quality"
     limit = timing.requests if timing else suite.limit
-    batch_size = 1 if timing else sweep.quality.batch_size
     run = {"purpose": purpose, "limit": limit, "batch_size": batch_size, "seed": seed}
     run_timing = asdict(timing) if timing else None
-    dial, dial_value = _dial(point)
+    dial, dial_value = _dial(point.settings)
     return Cell(
         cell_id=_hash({**config, **run, "timing": run_timing}),
         config_id=_hash(config),
@@ -200,7 +215,7 @@ def _cell(
         seed=seed,
         takes=tuple(sorted(taken & RUN_ARGUMENTS)),
         task=suite.task,
-        suite=suite.title or suite.task,
+        suite=suite.name,
         metric=suite.metric,
         filter=suite.filter,
         chance=suite.chance,
@@ -212,13 +227,26 @@ def _cell(
         limit=limit,
         batch_size=batch_size,
         timing=timing,
-        swept=tuple(name for name in point if name in taken),
+        swept=tuple(name for name in point.settings if name in taken),
+        search=_search_id(config, point),
+        search_dial=point.search.dial if point.search else "",
+        search_within=point.search.within if point.search else 0.0,
+        search_confidence=point.search.confidence if point.search else 0.0,
     )
 
 
-def _timing(sweep: Sweep, suite: SuiteSpec, turn: int) -> Timing:
+def _search_id(config: dict[str, Any], point: Point) -> str:
+    """Hash of a setting but for the value of the dial searched."""
+    if point.search is None:
+        return ""
+    dial = point.search.dial
+    others = {name: value for name, value in config["arguments"].items() if name != dial}
+    return _hash({**config, "arguments": others, "dial": dial})
+
+
+def _timing(sweep: Sweep, suite: SuiteSpec, turn: int, batch_size: int) -> Timing:
     latency = sweep.latency
-    requests = min(latency.requests, suite.limit or latency.requests)
+    requests = latency.timed_documents(batch_size, suite.limit)
     return Timing(
         round=turn,
         requests=requests,
@@ -243,35 +271,13 @@ def _hash(value: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _check_settings(sweep: Sweep, accepts: Accepts) -> None:
-    known = {model.model: accepts(model.model) - RUN_ARGUMENTS for model in sweep.models}
-    everywhere = frozenset().union(*known.values())
-    dials = frozenset().union(*(known[m.model] for m in sweep.models if m.kind == "diffusion"))
-    for suite in sweep.suites:
-        for name in suite.settings:
-            if name not in everywhere:
-                raise unknown(f"setting of suite {suite.task!r}", name, everywhere)
-        for name in chain.from_iterable(suite.products):
-            if dials and name not in dials:
-                raise unknown(f"sweep axis of suite {suite.task!r}", name, dials)
-    for model in sweep.models:
-        for name in model.args:
-            if name in RUN_ARGUMENTS:
-                raise UsageError(
-                    f"argument {name!r} of model {model.name!r} is set by the sweep; use the keys "
-                    f"quality, latency and seeds instead"
-                )
-            # A stock model may take more than its signature says; ours take what they list.
-            if model.model in LM_EVAL_MODELS and name not in known[model.model]:
-                raise unknown(f"argument of model {model.name!r}", name, known[model.model])
-
-
-def _check_distinct(cells: list[Cell]) -> None:
+def _check_distinct(sweep: Sweep, cells: list[Cell]) -> None:
     seen: dict[str, Cell] = {}
+    names = [suite.name for suite in sweep.suites]
     for cell in cells:
         if cell.cell_id in seen:
             raise UsageError(
-                f"two cells of the sweep are the same run: {seen[cell.cell_id].label} and "
-                f"{cell.label}; remove one of them"
+                f"{sweep.place('suites', names.index(cell.suite), 'sweep')}two cells of the sweep "
+                f"are the same run: {seen[cell.cell_id].label} and {cell.label}; remove one of them"
             )
         seen[cell.cell_id] = cell

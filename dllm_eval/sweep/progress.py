@@ -53,7 +53,11 @@ class SweepProgress:
         left_s = self._pace.left_s(snapshot, now_s())
         left = "" if left_s is None else f"about {_duration(left_s)} left"
         cells = f"{snapshot.cells_done}/{snapshot.cells_total}"
+        if snapshot.cells_failed:
+            cells += f" ({snapshot.cells_failed} failed)"
         running = "; ".join(snapshot.running)
+        if snapshot.waiting:
+            running = f"waiting for another sweep on this folder: {running}"
         self.bar.update(
             self._task,
             description=f"{self.name} {snapshot.stage}",
@@ -71,20 +75,31 @@ class SweepProgress:
 
 
 class Pace:
-    """Time left, from the work done since this run began; cells of earlier runs cost nothing."""
+    """Time left, from the work of this run; cells of earlier runs and waiting cost nothing.
+
+    Each stage has a pace of its own, since quality cells batch and share the machine and latency
+    cells do neither. Until a stage has finished a cell, the pace of the one before it stands in.
+    """
 
     def __init__(self) -> None:
-        self._start: tuple[float, float] | None = None
+        self._before: tuple[float, Snapshot] | None = None
+        self._spent: dict[str, tuple[float, float]] = {}
+        self._pace: float | None = None
 
     def left_s(self, snapshot: Snapshot, now_s: float) -> float | None:
         """Seconds left, None while nothing has been finished."""
-        if self._start is None:
-            self._start = (now_s, snapshot.work_done)
-        started_s, done_before = self._start
-        done = snapshot.work_done - done_before
-        if done <= 0:
+        then_s, before = self._before or (now_s, snapshot)
+        self._before = (now_s, snapshot)
+        seconds, work = self._spent.get(before.stage, (0.0, 0.0))
+        if not snapshot.waiting:
+            seconds += now_s - then_s
+        work += snapshot.work_done - before.work_done
+        self._spent[before.stage] = (seconds, work)
+        if work > 0 and seconds > 0:
+            self._pace = seconds / work
+        if self._pace is None:
             return None
-        return (now_s - started_s) * (snapshot.work_total - snapshot.work_done) / done
+        return self._pace * (snapshot.work_total - snapshot.work_done)
 
 
 def _duration(seconds: float) -> str:

@@ -5,16 +5,18 @@ them, the command line draws what `watch` is told.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from dllm_eval.sweep.folder import ResultsFolder
+from dllm_eval.sweep.folder import ResultsFolder, Share
 from dllm_eval.sweep.job import Job
+from dllm_eval.sweep.lease import Owner, live_holder
+from dllm_eval.sweep.models import weights_key
 from dllm_eval.sweep.plan import Cell, Purpose
 from dllm_eval.sweep.spec import Sweep
 
 
 class SweepIncomplete(RuntimeError):  # noqa: N818 - an outcome, and no fault of the caller's
-    """Some cells are left, because workers died or another process holds them."""
+    """Some cells are left: they failed, workers keep dying, or another process holds them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,10 +27,13 @@ class Snapshot:
     cells_done: int
     cells_total: int
     work_done: float
-    """In `work` units, of which cells differ widely."""
+    """In `work` units, of which cells differ widely; of the cells finished or given up."""
     work_total: float
     running: tuple[str, ...]
     """Labels of the cells being run."""
+    cells_failed: int = 0
+    waiting: bool = False
+    """Whether all that is left is run by another sweep on the same folder."""
 
 
 Watch = Callable[[Snapshot], None]
@@ -44,21 +49,31 @@ class Stage:
     cells: tuple[Cell, ...]
     """All that are wanted, of both purposes."""
     watch: Watch
+    _finished: set[str] = field(default_factory=set, repr=False, compare=False)
+    """Ids of cells that are known to be finished, which they stay."""
 
     @property
     def own(self) -> list[Cell]:
-        """Those of this purpose."""
-        return [cell for cell in self.cells if cell.purpose == self.purpose]
+        """Those of this purpose, in the order in which to run them.
+
+        Cells of one model follow each other, so that its weights need not be loaded twice; among
+        latency cells within each round, which has the models and their settings in an order of its
+        own.
+        """
+        own = [cell for cell in self.cells if cell.purpose == self.purpose]
+        return sorted_by_weights(own)
 
     def pending(self) -> list[Cell]:
         """Those to be run still: neither finished nor failed in this run."""
         return [cell for cell in self.own if not self._settled(cell)]
 
-    def _settled(self, cell: Cell) -> bool:
+    def owners(self, cell: Cell) -> list[Owner]:
+        """The living processes that run a cell, or shares of it; of whatever sweep."""
         files = self.folder.cell(cell.cell_id)
-        return files.finished or files.failed.exists()
+        found = [live_holder(path) for path in (files.lease, *files.share_leases)]
+        return [owner for owner in found if owner is not None]
 
-    def job(self, cells: Sequence[Cell], threads: int) -> Job:
+    def job(self, cells: Sequence[Cell], threads: int, share: Share | None = None) -> Job:
         """What a worker is told that is to run these cells."""
         return Job(
             out=str(self.folder.path.resolve()),
@@ -66,22 +81,59 @@ class Stage:
             threads=threads,
             include=tuple(self.sweep.include),
             confirm_run_unsafe_code=self.sweep.confirm_run_unsafe_code,
+            loggers={name: dict(told) for name, told in self.sweep.loggers.items()},
+            sweep=self.sweep.name,
+            share=share,
         )
 
-    def report(self) -> None:
-        """Tells `watch` how far the sweep is."""
-        done = [cell for cell in self.cells if self.folder.cell(cell.cell_id).finished]
-        running = [c for c in self.pending() if self.folder.cell(c.cell_id).lease.exists()]
+    def report(self, *, waiting: bool = False) -> None:
+        """Tells `watch` how far the sweep is.
+
+        Args:
+            waiting: Whether all that is left is run by another sweep.
+        """
+        done = [cell for cell in self.cells if self._is_finished(cell)]
+        failed = [cell for cell in self.cells if self._failed(cell)]
+        running = [cell for cell in self.pending() if self.owners(cell)]
         self.watch(
             Snapshot(
                 stage=self.purpose,
                 cells_done=len(done),
                 cells_total=len(self.cells),
-                work_done=sum(map(work, done)),
+                work_done=sum(map(work, (*done, *failed))),
                 work_total=sum(map(work, self.cells)),
                 running=tuple(cell.label for cell in running),
+                cells_failed=len(failed),
+                waiting=waiting,
             )
         )
+
+    def _settled(self, cell: Cell) -> bool:
+        return self._is_finished(cell) or self._failed(cell)
+
+    def _is_finished(self, cell: Cell) -> bool:
+        if cell.cell_id not in self._finished and self.folder.cell(cell.cell_id).finished:
+            self._finished.add(cell.cell_id)
+        return cell.cell_id in self._finished
+
+    def _failed(self, cell: Cell) -> bool:
+        return not self._is_finished(cell) and self.folder.cell(cell.cell_id).failed.exists()
+
+
+def sorted_by_weights(cells: Sequence[Cell]) -> list[Cell]:
+    """Cells of one model together, in the order of first appearance; of each round on its own."""
+    places: dict[object, int] = {}
+    for number, cell in enumerate(cells):
+        places.setdefault(_group(cell), number)
+    return sorted(cells, key=lambda cell: (_round(cell), places[_group(cell)]))
+
+
+def _group(cell: Cell) -> tuple[object, ...]:
+    return (_round(cell), *weights_key(cell))
+
+
+def _round(cell: Cell) -> int:
+    return -1 if cell.timing is None else cell.timing.round
 
 
 def work(cell: Cell) -> float:

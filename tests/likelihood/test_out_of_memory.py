@@ -24,13 +24,14 @@ from dllm_eval.likelihood.question import Question
 from dllm_eval.loading import load_model
 
 CONFIG = LikelihoodConfig(samples=9, max_enumeration=4, tokens_per_forward=4096)
-ERRORS: dict[str, Callable[[], RuntimeError]] = {
+ERRORS: dict[str, Callable[[], Exception]] = {
     "cuda": lambda: torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
     "cpu": lambda: RuntimeError(
         "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator:"
         " can't allocate memory: you tried to allocate 9 bytes. Error code 12"
     ),
     "mps": lambda: RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"),
+    "python": MemoryError,
 }
 
 

@@ -13,7 +13,7 @@ from dllm_eval.report.payload import payload
 from dllm_eval.report.verdict import verdict
 from dllm_eval.stats.analysis import TaskAnalysis, analyse
 from dllm_eval.stats.tables import task_tables
-from dllm_eval.sweep.store import _stack
+from dllm_eval.sweep.cell_row import stack_of
 
 
 class FramesLike(Protocol):
@@ -202,7 +202,7 @@ def test_a_little_less_and_unknown_cpu_time_are_no_flag(frames: FramesLike) -> N
 def test_seconds_of_another_torch_or_driver_are_another_stack() -> None:
     versions = {"transformers": "5.23.0", "torch": "2.13.0+cpu"}
     base = {"versions": versions, "attention": "sdpa", "dtype": "float32", "machine": {}}
-    assert _stack(base) == "transformers 5.23, torch 2.13, sdpa, float32"
+    assert stack_of(base) == "transformers 5.23, torch 2.13, sdpa, float32"
     cuda = {"cuda": "13.0", "driver": "580.65"}
-    assert _stack({**base, "machine": cuda}).endswith("float32, cuda 13.0, driver 580.65")
-    assert _stack({}) == ""
+    assert stack_of({**base, "machine": cuda}).endswith("float32, cuda 13.0, driver 580.65")
+    assert stack_of({}) == ""

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from dllm_eval.report import ReportPaths, text, write_frames
-from dllm_eval.report.leaderboard import LOOSENESS, NOISE, Section, sections
+from dllm_eval.report.columns import LOOSENESS, NOISE
+from dllm_eval.report.leaderboard import Section, sections
 from dllm_eval.stats.analysis import TaskAnalysis, analyse
 from dllm_eval.stats.tables import task_tables
 

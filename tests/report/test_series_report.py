@@ -16,8 +16,8 @@ from dllm_eval.report.figures import _single, write_figures
 from dllm_eval.report.leaderboard import sections
 from dllm_eval.report.payload import payload
 from dllm_eval.report.style import AUTOREGRESSIVE_COLOURS, DIFFUSION_COLOURS, applied, looks
+from dllm_eval.report.unfinished import unfinished_cells
 from dllm_eval.report.verdict import verdict
-from dllm_eval.report.write import missing_cells
 from dllm_eval.stats.analysis import TaskAnalysis, analyse
 from dllm_eval.stats.tables import task_tables
 
@@ -234,7 +234,7 @@ def test_each_dial_has_its_panel_and_every_file_is_written(
     analysis: TaskAnalysis, tmp_path: Path
 ) -> None:
     names = {path.name for path in write_figures([analysis], tmp_path)}
-    stems = ("frontier_ref_humaneval", "frontiers", "dial", "time")
+    stems = ("frontier_ref_humaneval", "frontiers", "dial", "time", "length")
     assert names == {f"{stem}.{end}" for stem in stems for end in ("svg", "png")}
     drawn = (tmp_path / "dial.svg").read_text(encoding="utf-8")
     assert len(re.findall(r'id="axes_\d+"', drawn)) == 2
@@ -242,6 +242,6 @@ def test_each_dial_has_its_panel_and_every_file_is_written(
 
 def test_unfinished_cells_are_named_by_sampler(one_suite: FramesLike) -> None:
     cells = dozen(one_suite)["cells"].assign(finished=False)
-    lines = " / ".join(missing_cells(cells))
-    assert "reference-diffusion (klass), quality" in lines
-    assert "reference-diffusion (margin+threshold) at threshold = 0.7, latency" in lines
+    lines = " / ".join(cell.line for cell in unfinished_cells(cells))
+    assert "reference-diffusion, klass, quality" in lines
+    assert "reference-diffusion, margin+threshold, threshold = 0.7, latency" in lines

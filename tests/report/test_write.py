@@ -147,7 +147,9 @@ def test_at_most_six_samples_per_dial(report: ReportPaths) -> None:
 
 def test_figures_are_written_for_every_suite(frames: FramesLike, report: ReportPaths) -> None:
     names = {path.name for path in report.figures}
-    wanted = {f"frontier_{task}" for task in frames.cells["task"]} | {"frontiers", "dial", "time"}
+    wanted = {f"frontier_{task}" for task in frames.cells["task"]} | {
+        *("frontiers", "dial", "time", "length")
+    }
     assert names == {f"{name}.{end}" for name in wanted for end in ("svg", "png")}
     assert all(path.stat().st_size > 5000 for path in report.figures)
 
@@ -173,7 +175,7 @@ def test_machines_are_not_ranked_against_each_other(
     slow = pd.read_csv(paths.leaderboard_csv)
     slow = slow[slow["machine"] == "cpu, 2 threads"]
     # A hundred times faster elsewhere takes nobody off this machine's frontier.
-    assert slow["p_frontier"].max() == 1.0
+    assert slow["p_frontier"].max() > 0.99
     assert (slow["latency_ratio"].dropna() < 50).all()
 
 
@@ -198,10 +200,13 @@ def test_half_a_sweep_reports_what_is_there(one_suite: FramesLike, tmp_path: Pat
     board = pd.read_csv(paths.leaderboard_csv)
     assert 32 not in set(board["dial_value"])
     assert board[board["dial_value"] == 17]["latency_s"].isna().all()
-    for path in (paths.leaderboard_md, paths.page):
+    for path in (paths.leaderboard_md, paths.leaderboard_html):
         text = path.read_text(encoding="utf-8")
-        assert "reference-diffusion at steps = 32, quality" in text
-        assert "reference-diffusion at steps = 17, latency" in text
+        assert "reference-diffusion, steps = 32, quality" in text
+        assert "reference-diffusion, steps = 17, latency" in text
+    page = paths.page.read_text(encoding="utf-8")
+    assert re.search(r"steps = 32.*quality", page)
+    assert re.search(r"steps = 17.*latency", page)
 
 
 def test_quality_without_any_latency_still_reports(one_suite: FramesLike, tmp_path: Path) -> None:

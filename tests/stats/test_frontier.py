@@ -1,10 +1,10 @@
-"""The frontier against brute force, and the band against counting."""
+"""The frontier against brute force and against moocore."""
 
+import moocore
 import numpy as np
 import pytest
 
 from dllm_eval.stats.frontier import (
-    attained_band,
     attained_quality,
     frontier_probability,
     on_frontier,
@@ -75,16 +75,30 @@ def test_attained_quality_is_the_best_within_the_budget() -> None:
     assert out.tolist() == [-np.inf, 0.4, 0.4]
 
 
-def test_band_holds_ninety_percent_of_replicates_pointwise() -> None:
-    generator = np.random.default_rng(3)
-    latency = generator.normal([1.0, 2.0], 0.1, size=(2000, 2))
-    quality = generator.normal([0.4, 0.6], 0.05, size=(2000, 2))
-    grid = np.array([0.5, 1.5, 2.5])
-    low, high = attained_band(latency, quality, grid)
-    assert np.isnan(low[0])
-    assert np.isnan(high[0])
-    inside = []
-    for r in range(2000):
-        best = max(q for t, q in zip(latency[r], quality[r], strict=True) if t <= 2.5)
-        inside.append(low[2] <= best <= high[2])
-    assert np.mean(inside) == pytest.approx(0.9, abs=0.005)
+def test_guesses_are_on_no_frontier() -> None:
+    latency = np.tile([1.0, 2.0], (4, 1))
+    quality = np.array([[0.25, 0.5], [0.24, 0.5], [0.26, 0.5], [0.3, 0.5]])
+    assert frontier_probability(latency, quality).tolist() == [1.0, 1.0]
+    assert frontier_probability(latency, quality, 0.25).tolist() == [0.5, 1.0]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_agrees_with_moocore(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    points = generator.integers(1, 8, size=(30, 2)).astype(float)
+    kept = moocore.is_nondominated(points, maximise=[False, True], keep_weakly=True)
+    assert on_frontier(points[:, 0], points[:, 1]).tolist() == kept.tolist()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_attained_quality_agrees_with_the_attainment_surface_of_moocore(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    latency, quality = generator.random((9, 6)), generator.random((9, 6))
+    sets = np.repeat(np.arange(9.0), 6)
+    points = np.column_stack([latency.ravel(), -quality.ravel()])
+    surface = moocore.eaf(points, sets, percentiles=[50])  # five of nine
+    grid = generator.random(40)
+    attained = np.sort(attained_quality(latency, quality, grid), axis=0)[9 - 5]
+    for budget, best in zip(grid, attained, strict=True):
+        within = surface[surface[:, 0] <= budget]
+        assert best == (-within[:, 1].min() if len(within) else -np.inf)

@@ -1,5 +1,6 @@
-"""Hypervolume against counting the cells of a fine grid."""
+"""Hypervolume against counting the cells of a fine grid, and against moocore."""
 
+import moocore
 import numpy as np
 import pytest
 
@@ -53,3 +54,14 @@ def test_replicates_are_rows() -> None:
     together = hypervolume(latency, quality, reference)
     alone = [float(hypervolume(latency[r], quality[r], reference)) for r in range(5)]
     assert together.tolist() == pytest.approx(alone)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_agrees_with_moocore(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    latency, quality = generator.lognormal(size=12), generator.random(12)
+    reference = ReferencePoint(latency_s=2.5, quality=0.2)
+    known = moocore.hypervolume(
+        np.column_stack([np.log(latency), -quality]), ref=[np.log(2.5), -0.2]
+    )
+    assert float(hypervolume(latency, quality, reference)) == pytest.approx(known)

@@ -2,17 +2,16 @@
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binom, binomtest
 
 from dllm_eval.stats.paired import (
-    claim_p_values,
+    part_p_values,
     holm,
     mcnemar,
-    paired_difference,
     sign_test,
     verdicts,
 )
-from dllm_eval.stats.resample import document_weights
+from dllm_eval.stats.resample import document_weights, mean_replicates
 
 
 def test_holm_by_hand() -> None:
@@ -41,19 +40,24 @@ def test_mcnemar_needs_zero_one_scores_and_ignores_gaps() -> None:
     assert mcnemar(np.array([1.0, np.nan]), np.array([1.0, 0.0])) == 1.0
 
 
+def differences_of(first: np.ndarray, second: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Replicates of the mean difference, as `compare.py` makes them."""
+    return mean_replicates((first - second)[None], weights)[:, 0]
+
+
 def test_pairing_removes_the_noise_of_documents() -> None:
     generator = np.random.default_rng(0)
     hard = generator.random(80)
     weights = document_weights(80, replicates=500, generator=generator)
-    assert np.ptp(paired_difference(hard, hard, weights)) == 0.0
-    assert np.ptp(paired_difference(hard, hard - 0.25, weights)) == pytest.approx(0.0, abs=1e-12)
-    assert np.ptp(paired_difference(hard, generator.random(80), weights)) > 0.05
+    assert np.ptp(differences_of(hard, hard, weights)) == 0.0
+    assert np.ptp(differences_of(hard, hard - 0.25, weights)) == pytest.approx(0.0, abs=1e-12)
+    assert np.ptp(differences_of(hard, generator.random(80), weights)) > 0.05
 
 
 def test_difference_uses_common_documents_only() -> None:
     first, second = np.array([1.0, 1.0, np.nan]), np.array([0.0, np.nan, 1.0])
     weights = np.array([[1.0, 1.0, 1.0], [0.0, 3.0, 0.0]])
-    out = paired_difference(first, second, weights)
+    out = differences_of(first, second, weights)
     assert out[0] == 1.0
     assert np.isnan(out[1])
 
@@ -64,7 +68,7 @@ def claims(differences: list[float], log_speedup: float = 0.5) -> np.ndarray:
     raw = np.array(differences)
     weights = document_weights(len(raw), replicates=4000, generator=generator)
     speed = log_speedup + generator.normal(0, 0.02, 4000)
-    return claim_p_values(paired_difference(raw, np.zeros(len(raw)), weights), speed, raw)
+    return part_p_values(differences_of(raw, np.zeros(len(raw)), weights), speed, raw)
 
 
 @pytest.mark.parametrize(
@@ -92,8 +96,9 @@ def test_few_documents_with_a_lucky_win_prove_nothing(documents: int, wins: int)
     p = claims(differences)
     # Nothing lost: at least the chance of that at a loss in a hundred, or of so many wins in a row.
     assert p[0] >= min(0.99**documents, 0.5**wins) - 1e-12
-    assert verdicts(p[None]) == ["not separable"]
-    assert verdicts(claims([-x for x in differences], -0.5)[None]) == ["not separable"]
+    assert verdicts(p[None]) == ["faster, quality open"]
+    reverse = claims([-x for x in differences], -0.5)
+    assert verdicts(reverse[None]) == ["slower, quality open"]
 
 
 @pytest.mark.parametrize("documents", [3, 5, 10])
@@ -108,7 +113,8 @@ def test_worse_and_better_are_held_back_by_the_sign_test(documents: int) -> None
     worse, better = claims([-1.0] * documents), claims([1.0] * documents, -0.5)
     assert worse[2] == pytest.approx(0.5**documents)
     assert better[3] == pytest.approx(0.5**documents)
-    assert verdicts(worse[None]) == verdicts(better[None]) == ["not separable"]
+    assert verdicts(worse[None]) == ["faster, quality open"]
+    assert verdicts(better[None]) == ["slower, quality open"]
 
 
 def test_ten_wins_of_ten_are_enough() -> None:
@@ -120,13 +126,49 @@ def test_sign_test_leaves_out_ties() -> None:
     assert sign_test(np.zeros(4)) == 1.0
 
 
-def test_without_seconds_there_is_no_verdict() -> None:
-    p_values = claim_p_values(np.full(100, 0.5), np.full(100, np.nan), np.full(100, 0.5))
-    assert np.isnan(p_values).all()
-    assert verdicts(p_values[None]) == ["not separable"]
+def test_without_seconds_only_quality_is_claimed() -> None:
+    unknown = np.full(100, np.nan)
+    better = part_p_values(np.full(1000, 0.5), unknown, np.full(100, 0.5))
+    worse = part_p_values(np.full(1000, -0.5), unknown, np.full(100, -0.5))
+    assert np.isnan(better[4:]).all()
+    assert verdicts(better[None]) == ["better, speed open"]
+    assert verdicts(worse[None]) == ["worse, speed open"]
+
+
+def test_a_large_loss_at_about_equal_speed_is_named() -> None:
+    p = claims([-1.0] * 80 + [0.0] * 20, 0.0)
+    assert verdicts(p[None]) == ["worse, speed open"]
+
+
+def test_without_documents_only_speed_is_claimed() -> None:
+    unknown = np.full(1000, np.nan)
+    p = part_p_values(unknown, np.full(1000, 0.5), np.zeros(0))
+    assert np.isnan(p[:4]).all()
+    assert verdicts(p[None]) == ["faster, quality open"]
 
 
 def test_a_borderline_claim_does_not_survive_many_comparisons() -> None:
-    alone = np.array([[0.03, 1.0, 1.0, 1.0]])
-    assert verdicts(np.vstack([alone, np.ones((9, 4))]))[0] == "not separable"
-    assert verdicts(np.array([[0.01, 1.0, 1.0, 1.0]])) == ["dominates AR"]
+    alone = np.array([[1.0, 1.0, 1.0, 0.03, 1.0, 1.0]])
+    assert verdicts(np.vstack([alone, np.ones((9, 6))])) == ["not separable"] * 10
+    assert verdicts(np.array([[1.0, 1.0, 1.0, 0.008, 1.0, 1.0]])) == ["better, speed open"]
+
+
+def test_a_verdict_needs_all_its_parts() -> None:
+    both = np.array([[0.001, 1.0, 1.0, 1.0, 0.001, 1.0]])
+    quality_alone = np.array([[0.001, 1.0, 1.0, 1.0, 1.0, 1.0]])
+    assert verdicts(both) == ["dominates AR"]
+    assert verdicts(quality_alone) == ["not separable"]
+
+
+def test_any_false_part_is_as_rare_as_the_level() -> None:
+    # Six settings equal to AR in both: every part but "no worse" and "no better" is false of them.
+    generator = np.random.default_rng(11)
+    wrong = 0
+    for _ in range(200):
+        raw = generator.choice([-1.0, 0.0, 1.0], p=[0.2, 0.6, 0.2], size=(6, 60))
+        weights = document_weights(60, replicates=1440, generator=generator)
+        drawn = mean_replicates(raw, weights)
+        speed = 0.1 * (generator.normal(size=6) + generator.normal(size=(1440, 6)))
+        p = [part_p_values(drawn[:, i], speed[:, i], raw[i]) for i in range(6)]
+        wrong += set(verdicts(np.stack(p))) != {"not separable"}
+    assert wrong <= binom.ppf(0.999, 200, 0.05)

@@ -1,12 +1,13 @@
 """A fake model and a fake task that worker processes can import, and a sweep over them."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from killed_sweeps import Zygote
 
 FAKES = Path(__file__).parent / "fakes"
 
@@ -18,6 +19,14 @@ def _fakes_importable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", path)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Zygote]:
+    """Starts sweeps in milliseconds, in processes of their own."""
+    zygote = Zygote()
+    yield zygote
+    zygote.close()
 
 
 @pytest.fixture

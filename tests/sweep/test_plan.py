@@ -7,35 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from small_spec import SPEC, TAKES
 
 from dllm_eval.errors import UsageError
 from dllm_eval.sweep.folder import ResultsFolder
 from dllm_eval.sweep.plan import Cell, plan
 from dllm_eval.sweep.spec import Sweep
 from dllm_eval.sweep.store import read_results
-
-TAKES = {
-    "dllm": frozenset({"pretrained", "steps", "gen_length", "block_length", "seed", "warmup"})
-    | {"timing_repeats", "batch_size", "records", "mc_samples"},
-    "dllm-ar": frozenset({"pretrained", "gen_length", "seed", "warmup", "timing_repeats"}),
-    "hf": frozenset({"pretrained", "batch_size"}),
-}
-SPEC: dict[str, Any] = {
-    "name": "n",
-    "models": [
-        {"name": "D", "model": "dllm", "args": {"pretrained": "d"}},
-        {"name": "A", "model": "dllm-ar", "args": {"pretrained": "a"}},
-    ],
-    "suites": [
-        {
-            "task": "t",
-            "metric": "m",
-            "limit": 5,
-            "settings": {"gen_length": 8},
-            "sweep": {"steps": [1, 2], "block_length": [4, 8]},
-        }
-    ],
-}
 
 
 def cells_of(**changes: Any) -> list[Cell]:

@@ -107,9 +107,10 @@ def test_repeats_go_up_until_a_latency_cell_has_measured_long_enough(
     folder, cells, options = begin(tmp_path / "out", mapping)
     latency = cells[1]
     run_cell(latency, folder.cell(latency.cell_id), options)
-    requests = read_results([tmp_path / "out"]).requests
+    results = read_results([tmp_path / "out"])
+    records = results.texts.records(latency.cell_id, list(results.requests.key))
     # The fake says 0.05 s per run: 3 documents need 10 repeats each to fill 1.5 s.
-    assert list(requests.repeat_seconds.map(len)) == [10, 10, 10]
+    assert [len(record["repeat_seconds"]) for record in records.values()] == [10, 10, 10]
 
 
 def test_lm_evals_own_files_and_provenance_are_there(tmp_path: Path, fake_sweep: Build) -> None:

@@ -39,7 +39,7 @@ FAULTS = [
     (
         "{pretrained: x}",
         "x",
-        "sweep.yaml:3: 'models[0].args' should be a valid dictionary, not 'x'",
+        "sweep.yaml:3: 'models[0].args' must be a mapping such as {pretrained: FOLDER}, not 'x'",
     ),
     ("[1, 2]", "[]", "sweep.yaml:8: 'suites[0].sweep.steps' is empty; it needs at least one entry"),
     (
@@ -56,6 +56,12 @@ FAULTS = [
     ),
     ("chance: 0", "settings: {steps: 3}", "'steps' stands in both settings and sweep"),
     ("- {name: A", "- 7\n  - {name: A", "'models[0]' must be a mapping with the keys name, model"),
+    (
+        "name: demo",
+        "loggers: {wandbb: {}}\nname: demo",
+        "sweep.yaml:1: unknown key 'loggers.wandbb'",
+    ),
+    ("name: demo", "loggers: {wandb: 3}\nname: demo", "must be a mapping such as {wandb: {project"),
     ("  - {name: A", "  - {name: A, model: hf}\n  - {name: A", "two models are named 'A'"),
 ]
 

@@ -1,27 +1,6 @@
-"use strict";
-// The frontier and time charts, drawn from the embedded numbers. No dependency.
-const DATA = JSON.parse(document.getElementById("data").textContent);
-const SVG = "http://www.w3.org/2000/svg";
-const dark = matchMedia("(prefers-color-scheme: dark)");
-// On a dark page the darkest colours are swapped for lighter ones of the same hue.
-const LIGHTER = { "#0072B2": "#4FB0EA", "#D55E00": "#FF8A3D", "#009E73": "#2CC79B", "#000000": "#E9ECEF", "#332288": "#9A8FF2", "#882255": "#E0679B", "#84563C": "#C99B7E" };
-const DASH = { "--": "6 4", "-.": "8 3 2 3", ":": "2 3" };
+// The frontier chart, drawn from the embedded numbers. No dependency.
 // So many series have room for their bands, and for a line each to the margin.
 const FEW = 4;
-const paint = (colour) => (dark.matches && LIGHTER[colour]) || colour;
-
-function make(name, attributes, parent, text) {
-  const node = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  if (text !== undefined) node.textContent = text;
-  if (parent) parent.append(node);
-  return node;
-}
-
-function secondsText(s) {
-  const [value, unit] = s >= 1 ? [s, "s"] : s >= 1e-3 ? [s * 1e3, "ms"] : [s * 1e6, "µs"];
-  return `${Number(value.toPrecision(3))} ${unit}`;
-}
 
 // 1, 2, 5 ticks inside [low, high]; thinned until they have room.
 function logTicks(low, high, most) {
@@ -54,25 +33,6 @@ function marker(kind, x, y, r, attributes, parent) {
   }
 }
 
-const tip = document.getElementById("tip");
-function hint(node, text) {
-  const show = () => {
-    tip.textContent = text;
-    tip.hidden = false;
-    const box = node.getBoundingClientRect();
-    const left = Math.min(Math.max(8, box.left + box.width / 2 - tip.offsetWidth / 2), innerWidth - tip.offsetWidth - 8);
-    const above = box.top - tip.offsetHeight - 8;
-    tip.style.left = `${left + scrollX}px`;
-    tip.style.top = `${(above > 4 ? above : box.bottom + 8) + scrollY}px`;
-  };
-  const hide = () => { tip.hidden = true; };
-  node.addEventListener("pointerenter", show);
-  node.addEventListener("focus", show);
-  node.addEventListener("pointerleave", hide);
-  node.addEventListener("blur", hide);
-  node.addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
-}
-
 const describe = (p) => [
   p.series + (p.label ? `, ${p.label}` : ""),
   `quality ${p.quality_text} (${p.quality_span})`,
@@ -90,14 +50,32 @@ function frame(host, width, height, label) {
   return svg;
 }
 
-function pointNode(svg, curve, p, x, y, suite) {
-  const colour = paint(curve.colour);
-  const node = make("g", { class: "point", tabindex: 0, role: "img", "aria-label": describe(p), "data-dial": p.dial ?? "", "data-series": p.series, opacity: p.on_own_frontier ? 1 : .45 }, svg);
+// A point that says what it is, turns the suite's dial to itself and opens the drawer when pressed.
+function pointNode(svg, curve, p, x, y, suite, plain) {
+  const colour = paint(curve.colour), size = curve.kind === "autoregressive" ? 6 : 5.2;
+  const node = make("g", { class: "point", role: "button", "aria-haspopup": "dialog", "aria-label": describe(p), "data-dial": p.dial ?? "", "data-series": p.series, "data-id": p.id }, svg);
   make("circle", { class: "halo", cx: x, cy: y, r: 13, fill: colour }, node);
-  marker(curve.marker, x, y, curve.kind === "autoregressive" ? 6 : 5.2,
-    { fill: p.on_frontier ? colour : "var(--paper)", stroke: colour, "stroke-width": 2 }, node);
+  // Crossed as in the drawn figures: guessing is on no frontier.
+  marker(p.above_chance ? curve.marker : "X", x, y, plain || p.on_own_frontier ? size : .6 * size,
+    { fill: plain || p.on_frontier ? colour : "var(--paper)", stroke: colour, "stroke-width": 2 }, node);
   hint(node, describe(p));
-  if (suite) node.addEventListener("click", () => suite.dispatchEvent(new CustomEvent("dial", { detail: { series: p.series, dial: p.dial } })));
+  const press = () => {
+    suite.dispatchEvent(new CustomEvent("dial", { detail: p.id }));
+    openDrawer(Number(suite.dataset.suite), p.id);
+  };
+  node.addEventListener("click", press);
+  node.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" && event.key !== " ") return;
+    event.preventDefault();
+    press();
+  });
+}
+
+function rove(svg) {
+  const at = (node) => node.querySelector(".halo").cx.baseVal.value;
+  const points = [...svg.querySelectorAll(".point")].sort((a, b) => at(a) - at(b));
+  roving(points);
+  svg.setAttribute("aria-label", `${svg.getAttribute("aria-label")}: ${points.length} points, arrow keys go from one to the next`);
 }
 
 // Writes a text near a point; of a crowded chart only where it covers nothing. Says whether it did.
@@ -154,15 +132,16 @@ function drawFrontier(host, entry, place, suite) {
   for (const curve of place.curves) for (const p of curve.points) {
     const x = g.x(p.latency_s), y = g.y(p.quality);
     if (p.dial !== null && !crowded) label(svg, taken, String(p.dial), x, y, !p.on_own_frontier, box);
-    pointNode(groups.get(curve.series), curve, p, x, y, suite);
+    pointNode(groups.get(curve.series), curve, p, x, y, suite, false);
   }
   if (crowded) nameSeries(groups, g, place.curves, taken, box);
+  rove(svg);
   legend(host, place.curves, svg);
 }
 
 // Of a crowded chart: each series' name at its best point, then the dial's values where there is room.
 function nameSeries(groups, g, curves, taken, box) {
-  const put = (curve, p, text) => label(groups.get(curve.series), taken, text, g.x(p.latency_s), g.y(p.quality), false, box, paint(curve.colour));
+  const put = (curve, p, text) => label(groups.get(curve.series), taken, text, g.x(p.latency_s), g.y(p.quality), false, box, paint(curve.colour, 4.5));
   const value = (p) => (p.dial === null ? "" : String(p.dial));
   const rest = [];
   for (const curve of curves) {
@@ -198,87 +177,3 @@ function drawCurve(svg, g, curve, low, high, crowded) {
   make("path", { d: crowded ? path : `${path}H${g.right}`, fill: "none", stroke: colour, "stroke-width": crowded ? 1.4 : 2, "stroke-dasharray": DASH[curve.line] || "none" }, svg);
 }
 
-// One entry a series; pointing at it leaves the others faint. A model with several is named once.
-function legend(host, curves, chart) {
-  const list = document.createElement("ul");
-  list.className = "legend";
-  const several = (curve) => curves.filter((c) => c.model === curve.model).length > 1;
-  let head = "";
-  for (const curve of [...curves].sort((a, b) => (a.kind !== "diffusion") - (b.kind !== "diffusion"))) {
-    const item = document.createElement("li"), svg = make("svg", { viewBox: "0 0 26 14", "aria-hidden": true });
-    const colour = paint(curve.colour);
-    if (several(curve) && curve.model !== head) {
-      const name = document.createElement("li");
-      name.className = "head";
-      name.textContent = `${curve.model}:`;
-      list.append(name);
-    }
-    head = curve.model;
-    make("line", { x1: 0, x2: 26, y1: 7, y2: 7, stroke: colour, "stroke-width": 2, "stroke-dasharray": curve.kind === "autoregressive" ? "2 4" : DASH[curve.line] || "none" }, svg);
-    marker(curve.marker, 13, 7, 4.6, { fill: colour }, svg);
-    item.append(svg, several(curve) ? curve.composition || "as published" : curve.series);
-    for (const [event, on] of [["pointerenter", true], ["pointerleave", false]])
-      item.addEventListener(event, () => {
-        chart.classList.toggle("picking", on);
-        for (const group of chart.querySelectorAll("g.series")) group.classList.toggle("picked", on && group.dataset.series === curve.series);
-      });
-    list.append(item);
-  }
-  host.append(list);
-}
-
-function drawTime(host, entry, place) {
-  const width = 400, height = 330, svg = frame(host, width, height, `Seconds against ${entry.work}, ${entry.suite}`);
-  const points = place.curves.flatMap((c) => c.points);
-  const spread = (values, by) => [Math.min(...values) / by, Math.max(...values) * by];
-  const [x0, x1] = spread(points.map((p) => p.nfe), 1.4), [y0, y1] = spread(points.map((p) => p.latency_s), 1.5);
-  const g = { left: 62, right: width - 8, top: 12, bottom: height - 44 };
-  g.x = logScale(x0, x1, g.left, g.right);
-  g.y = logScale(y0, y1, g.bottom, g.top);
-  axes(svg, g, logTicks(x0, x1, 7), logTicks(y0, y1, 8), String, secondsText);
-  make("text", { x: (g.left + g.right) / 2, y: height - 6, "text-anchor": "middle" }, svg, `${entry.work} per ${entry.unit} (log)`);
-  for (const curve of place.curves) {
-    const sorted = [...curve.points].sort((a, b) => a.nfe - b.nfe);
-    make("polyline", { points: sorted.map((p) => `${g.x(p.nfe)},${g.y(p.latency_s)}`).join(" "), fill: "none", stroke: paint(curve.colour), "stroke-width": 1.8, "stroke-dasharray": DASH[curve.line] || "none" }, svg);
-    for (const p of sorted) pointNode(svg, curve, { ...p, on_own_frontier: true, on_frontier: true }, g.x(p.nfe), g.y(p.latency_s), null);
-  }
-}
-
-function forwardsText(place) {
-  // Of each model the setting with most forwards, which says most about the cost of one.
-  const models = [...new Set(place.curves.map((c) => c.model))];
-  return models.map((model) => {
-    const points = place.curves.filter((c) => c.model === model).flatMap((c) => c.points);
-    const last = points.reduce((a, b) => (b.nfe > a.nfe ? b : a)), at = last.label ? ` at ${last.label}` : "";
-    if (last.estimator) return `${last.series}: ${last.nfe_text} scored in ${last.latency_text}${at}`;
-    return `${last.series}: ${last.nfe_text} forwards of ${last.forward_text}${at}`;
-  }).join("; ") + ".";
-}
-
-function drawSuites() {
-  for (const suite of document.querySelectorAll("section.suite")) {
-    const entry = DATA[suite.dataset.suite];
-    const [left, right, words] = [".frontier", ".time", ".forwards"].map((name) => suite.querySelector(name));
-    left.replaceChildren();
-    right.replaceChildren();
-    words.textContent = "";
-    for (const place of entry.places) {
-      if (!place.curves.length) continue;
-      if (entry.places.length > 1) for (const host of [left, right]) {
-        const title = document.createElement("p");
-        title.className = "place";
-        title.textContent = place.place;
-        host.append(title);
-      }
-      drawFrontier(left, entry, place, suite);
-      drawTime(right, entry, place);
-      words.textContent += `${entry.places.length > 1 ? `${place.place}: ` : ""}${forwardsText(place)} `;
-    }
-    if (words.textContent) words.textContent += entry.work === "forward passes"
-      ? "A straight rising line means that every forward costs the same."
-      : `Seconds are per ${entry.unit}${entry.unit === "question" ? ", all its choices together" : ""}; many canvases share a forward, so no cost of one forward is given.`;
-    if (!left.children.length) left.textContent = "Latency was not measured for this suite.";
-  }
-}
-drawSuites();
-dark.addEventListener("change", drawSuites);

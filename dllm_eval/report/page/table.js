@@ -1,9 +1,11 @@
 "use strict";
-// Sorting the leaderboards. Unknown values stay at the bottom in either direction.
+// Sorting the leaderboards, best first. Unknown values stay at the bottom in either direction.
+// Columns in which less is better, or a name comes first.
+const LESS = /^(model|sampler|settings|request|p50 latency|latency|NFE|canvas|mean stderr|Monte-Carlo|documents ±|answers another|energy|peak memory|ELBO loose|at most)/;
 for (const table of document.querySelectorAll("table.sortable")) {
   const heads = [...table.tHead.rows[0].cells];
   heads.forEach((head, column) => head.firstElementChild.addEventListener("click", () => {
-    const down = head.getAttribute("aria-sort") !== "descending";
+    const before = head.getAttribute("aria-sort"), down = before ? before !== "descending" : !LESS.test(head.textContent.trim());
     heads.forEach((other) => other.removeAttribute("aria-sort"));
     head.setAttribute("aria-sort", down ? "descending" : "ascending");
     const rows = [...table.tBodies[0].rows];

@@ -1,0 +1,87 @@
+"""How many tokens a request's texts are, told by the checkpoint's tokenizer alone.
+
+Knows texts and tokens as the adapters cut them; knows no model. `forecast.py` calls it.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+from dllm_eval.errors import UsageError
+from dllm_eval.measure.work import Asked, Request
+
+from .tokenizers.byte_pairs import load_byte_pairs
+from .tokens import Codec
+
+
+@lru_cache(maxsize=16)
+def _codec(folder: Path) -> Codec:
+    return Codec(load_byte_pairs(folder))
+
+
+def readable(folder: Path) -> bool:
+    """Whether the folder has all of its tokenizer as JSON; some loaders add what theirs lacks."""
+    try:
+        _codec(folder)
+    except UsageError:
+        return False
+    return True
+
+
+def chat_template(folder: Path) -> Callable[..., str]:
+    """(conversation, add_generation_prompt=True) -> its text, as the checkpoint's template has it.
+
+    Raises:
+        UsageError: The folder's tokenizer is not `readable`, or has no template.
+    """
+    tokenizer = _codec(folder).tokenizer
+    if tokenizer.chat_template is None:
+        raise UsageError(f"{folder.name} has no chat template; leave apply_chat_template off")
+
+    def apply(history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
+        text: str = tokenizer.apply_chat_template(
+            history,
+            tokenize=False,
+            add_generation_prompt=add_generation_prompt,
+            continue_final_message=not add_generation_prompt,
+        )
+        return text
+
+    return apply
+
+
+@lru_cache(maxsize=200_000)
+def asked(request: Request, folder: Path) -> Asked:
+    """A request's lengths in the checkpoint's own tokens; nothing is cut to the model's context.
+
+    Raises:
+        UsageError: The folder's tokenizer is not `readable`.
+    """
+    codec, kind = _codec(folder), request.request_type
+    if request.suffix is not None:
+        prefix, held_back = codec.split_trailing_blanks(request.prompt)
+        middle = held_back + (request.answer or "")
+        return Asked(
+            request_type=kind,
+            prompt_tokens=len(codec.encode(prefix)),
+            answer_tokens=max(1, len(codec.encode(middle, add_special_tokens=False))),
+            most_tokens=request.most_tokens,
+            suffix_tokens=len(codec.encode(request.suffix, add_special_tokens=False)),
+            infilling=True,
+        )
+    if request.answer is None:
+        length = max(1, len(codec.encode(request.prompt)))
+        return Asked(request_type=kind, prompt_tokens=length, most_tokens=request.most_tokens)
+    # White space at the context's end goes to the target, as lm-eval moves it.
+    context = len(codec.encode(request.prompt.rstrip())) if request.prompt.strip() else 0
+    whole = codec.encode(request.prompt + request.answer, add_special_tokens=context > 0)
+    return Asked(
+        request_type=kind,
+        prompt_tokens=max(1, context),
+        answer_tokens=max(1, len(whole) - context),
+    )
+
+
+def unfilled(request: Request, folder: Path) -> int:
+    """Tokens of an infilling request's whole prefix, as a model that only continues it reads it."""
+    return max(1, len(_codec(folder).encode(request.prompt)))

@@ -1,0 +1,78 @@
+"""The model-index block of a Hugging Face model card, one card per model and setting.
+
+Built and checked by huggingface_hub (`EvalResult`, `ModelCardData`), whose `metadata_update` and
+whose hub read it. `write.py` calls it.
+"""
+
+import math
+from importlib.metadata import version
+from pathlib import Path
+
+from huggingface_hub import EvalResult, ModelCardData
+
+from dllm_eval.exports.settings import ModelSetting, Score, model_settings
+from dllm_eval.files import write_text
+from dllm_eval.sweep.store import Results
+
+HARNESS = "https://github.com/EleutherAI/lm-evaluation-harness"
+"""Where the tasks come from; huggingface_hub takes a source's name with an address only."""
+
+
+def write_model_cards(results: Results, folder: Path) -> list[Path]:
+    """One markdown file per model and setting; its front matter is the block.
+
+    Raises:
+        UsageError: Nothing is finished, or a file cannot be written.
+    """
+    paths = []
+    for setting in model_settings(results):
+        paths.append(folder / f"{setting.file_name}.md")
+        write_text(paths[-1], model_card(setting))
+    return paths
+
+
+def model_card(setting: ModelSetting) -> str:
+    """A card of nothing but the block, to be merged into the model's own."""
+    entries = [entry for score in setting.scores for entry in _entries(setting, score)]
+    data = ModelCardData(model_name=setting.checkpoint, eval_results=entries)
+    told = ", ".join(f"{key} {value}" for key, value in setting.settings.items())
+    return (
+        f"---\n{data.to_yaml()}\n---\n\nMeasured by {_source()} with {told or 'no settings'}; "
+        f"{setting.protocol}; {setting.machine}, {setting.stack}.\n"
+    )
+
+
+def _source() -> str:
+    return f"dllm-eval {version('dllm-eval')}, on lm-evaluation-harness"
+
+
+def _entries(setting: ModelSetting, score: Score) -> list[EvalResult]:
+    quality = _entry(setting, score, score.metric_name, score.metric, score.value)
+    if math.isnan(score.latency_s):
+        return [quality]
+    name = f"p50 latency of one {score.unit} in seconds, on {setting.machine}, {setting.stack}"
+    return [quality, _entry(setting, score, "latency_p50_s", name, score.latency_s)]
+
+
+def _entry(
+    setting: ModelSetting, score: Score, metric_type: str, metric_name: str, value: float
+) -> EvalResult:
+    facts = {
+        "settings": dict(setting.settings),
+        "protocol": setting.protocol,
+        "documents": score.num_documents,
+        "task_version": score.version,
+    }
+    of_quality = metric_type == score.metric_name and not math.isnan(score.stderr)
+    return EvalResult(
+        task_type="text-generation",
+        task_name="Text Generation",
+        dataset_type=score.task,
+        dataset_name=score.suite,
+        metric_type=metric_type,
+        metric_name=metric_name,
+        metric_value=value,
+        metric_args={**facts, "stderr": score.stderr} if of_quality else facts,
+        source_name=_source(),
+        source_url=HARNESS,
+    )

@@ -1,0 +1,273 @@
+"""The cards at the top of the page: which is better here, at what latency, how sure are we.
+
+One card per suite and machine, decided from the suite's statistics alone and written in plain
+words; the rules stand in `_card`. Knows no HTML. Called by `render.py`.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from dllm_eval.report import text
+from dllm_eval.report.contest import Contest, contest
+from dllm_eval.stats.analysis import TaskAnalysis
+from dllm_eval.stats.group import GroupAnalysis
+from dllm_eval.stats.row import Row
+
+Winner = Literal["diffusion", "autoregressive", "trade", "neither", "unknown"]
+Level = Literal["sure", "likely", "open"]
+
+CERTAIN, PROBABLE = 0.95, 0.8
+"""Shares of resamples from which a claim is called sure, and likely."""
+MATCHED = "at matched quality (within one point)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contestant:
+    """One line of a card: a model at the setting that stands for it."""
+
+    kind: str
+    name: str
+    setting: str
+    quality: str
+    quality_span: str
+    latency: str
+    busy: bool
+    """Whether nothing is claimed of its seconds, which the text marks."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """What a newcomer should take away from one suite on one machine."""
+
+    suite: str
+    place: str
+    winner: Winner
+    headline: str
+    contestants: tuple[Contestant, ...]
+    level: Level
+    sure: str
+    caveats: tuple[str, ...]
+    models: tuple[str, ...]
+    """Whose results the card is about."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Finding:
+    """What is claimed, how sure it is, and which rows show it."""
+
+    winner: Winner
+    headline: str
+    level: Level
+    sure: str
+    shown: tuple[Row, ...]
+
+
+def cards(analysis: TaskAnalysis) -> list[Card]:
+    """The cards of one suite, one for each machine and stack with rows."""
+    return [_card(analysis, group) for group in analysis.groups if group.members]
+
+
+def summary(shown: Sequence[Card]) -> str:
+    """The whole page in one sentence: how many cards went which way, and how surely."""
+    if not shown:
+        return ""
+    of: dict[Level, list[Card]] = {"sure": [], "likely": [], "open": []}
+    for card in shown:
+        of[card.level].append(card)
+    parts = {level: _listed(_counted(own, level)) for level, own in of.items() if own}
+    if len(shown) == 1:
+        level, said = next(iter(parts.items()))
+        tail = ", likely but not proven" if level == "likely" else ""
+        return f"One comparison: {said.removesuffix(' in 1')}{tail}."
+    heads = {"sure": "", "likely": "likely, not proven: ", "open": "open: "}
+    none = [] if "sure" in parts else ["nothing is sure"]
+    told = "; ".join([*none, *(heads[level] + said for level, said in parts.items())])
+    return f"Of {len(shown)} comparisons, {told}."
+
+
+def _counted(own: Sequence[Card], level: Level) -> list[str]:
+    surely = "surely " if level == "sure" else ""
+    names = {
+        "autoregressive": f"autoregressive is {surely}better",
+        "diffusion": f"diffusion is {surely}better",
+        "trade": f"it is {surely}a trade of speed against score",
+        "neither": "there is no clear winner",
+        "unknown": "there is nothing to compare",
+    }
+    counts = {name: sum(card.winner == name for card in own) for name in names}
+    return [f"{names[name]} in {count}" for name, count in counts.items() if count]
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return ", ".join(parts[:-1]) + (" and " if len(parts) > 1 else "") + parts[-1]
+
+
+def _card(analysis: TaskAnalysis, group: GroupAnalysis) -> Card:
+    found = contest(analysis, group)
+    if found is None:
+        finding = _alone([analysis.rows[i] for i in group.members])
+    elif not found.rival.above_chance:
+        finding = _at_chance(found, analysis.table.chance)
+    elif found.speedup is None or math.isnan(found.speedup.interval.high):
+        finding = _by_quality(found)
+    elif found.speedup.reached:
+        finding = _matched(found)
+    else:
+        finding = _not_reached(found)
+    ahead = sorted(finding.shown, key=lambda row: row.configuration.kind != finding.winner)
+    return Card(
+        suite=analysis.table.suite,
+        place=group.place,
+        winner=finding.winner,
+        headline=finding.headline,
+        contestants=tuple(_contestant(row) for row in ahead),
+        level=finding.level,
+        sure=finding.sure,
+        caveats=_caveats(finding.shown),
+        models=tuple(row.configuration.model for row in finding.shown),
+    )
+
+
+def _contestant(row: Row) -> Contestant:
+    setting = text.dial(row.configuration)
+    return Contestant(
+        kind=row.configuration.kind,
+        name=row.configuration.series,
+        setting="" if setting == text.UNKNOWN_TEXT else setting,
+        quality=text.percent(row.quality),
+        quality_span=text.percent_interval(row.quality_interval),
+        latency=text.latency(row),
+        busy=row.busy,
+    )
+
+
+def _caveats(shown: Sequence[Row]) -> tuple[str, ...]:
+    told = [row for row in shown if "oracle length" in row.costs.request]
+    out = []
+    if told and len(told) < len(shown):
+        out.append(f"{told[0].configuration.model} is told the length of the right answer.")
+    if any(row.busy for row in shown):
+        out.append(f"{text.BUSY_MARK} Timed on a busy machine: nothing is claimed of its seconds.")
+    if any(row.configuration.approximate for row in shown):
+        out.append("An approximate cache may have changed answers.")
+    return tuple(out)
+
+
+def _alone(rows: Sequence[Row]) -> _Finding:
+    best = max(rows, key=lambda row: row.quality)
+    other = "an autoregressive" if best.configuration.kind == "diffusion" else "a diffusion"
+    return _Finding(
+        winner="unknown",
+        headline="Nothing to compare with",
+        level="open",
+        sure=f"{other[0].upper()}{other[1:]} model was not run beside it on this machine.",
+        shown=(best,),
+    )
+
+
+def _at_chance(found: Contest, chance: float) -> _Finding:
+    """The AR model does not do the task: no quality to match, so score alone decides."""
+    own, name = found.best, found.rival.configuration.model
+    if not own.above_chance or not found.gap.low > 0:
+        return _Finding(
+            winner="neither",
+            headline="Neither model clearly does this task",
+            level="open",
+            sure=f"No score is clearly above chance ({text.percent(chance, digits=0)}).",
+            shown=(own, found.rival),
+        )
+    return _Finding(
+        winner="diffusion",
+        headline=f"Diffusion is better: {name} is not clearly better than chance",
+        level="sure" if found.scores_differ else "likely",
+        sure=found.gap_text,
+        shown=(own, found.rival),
+    )
+
+
+def _by_quality(found: Contest) -> _Finding:
+    """No seconds to compare: score alone, and that is said."""
+    if found.gap.low > 0 or found.gap.high < 0:
+        winner: Winner = "diffusion" if found.gap.low > 0 else "autoregressive"
+        headline = f"{_NAMES[winner]} scores higher; speed was not compared"
+        level: Level = "sure" if found.scores_differ else "likely"
+    else:
+        winner, level = "neither", "open"
+        headline = "No clear winner by score; speed was not compared"
+    return _Finding(
+        winner=winner,
+        headline=headline,
+        level=level,
+        sure=found.gap_text,
+        shown=(found.best, found.rival),
+    )
+
+
+_NAMES = {"diffusion": "Diffusion", "autoregressive": "Autoregressive"}
+
+
+def _matched(found: Contest) -> _Finding:
+    """Some diffusion setting scores within one point of AR: the faster one is better."""
+    low, high = found.span
+    shown = found.matched_rows
+    proven = "dominates AR" in found.verdicts if low > 1 else found.dominated
+    doubt = (
+        f" {found.num_documents} documents are too few to show that the scores are equal to "
+        "within one point."
+    )
+    told = f"{found.speed_text}{'' if proven else doubt}"
+    if low > 1:
+        return _Finding(
+            winner="diffusion",
+            headline=f"Diffusion is better: {text.ratio(found.ratio)} faster {MATCHED}",
+            level="sure" if proven else "likely",
+            sure=told,
+            shown=shown,
+        )
+    if high < 1 and found.gap.low > 0:
+        return _Finding(
+            winner="trade",
+            headline="A trade: diffusion scores higher, autoregressive is faster",
+            level="sure" if found.best_verdict == "slower, better" else "likely",
+            sure=found.gap_text,
+            shown=(found.best, found.rival),
+        )
+    if high < 1:
+        factor = text.ratio(1 / found.ratio)
+        return _Finding(
+            winner="autoregressive",
+            headline=f"Autoregressive is better: {factor} faster {MATCHED}",
+            level="sure" if proven else "likely",
+            sure=told,
+            shown=shown,
+        )
+    return _Finding(
+        winner="neither",
+        headline="No clear winner: about as good and as fast",
+        level="open",
+        sure=found.speed_text,
+        shown=shown,
+    )
+
+
+def _not_reached(found: Contest) -> _Finding:
+    """No diffusion setting comes within one point of AR."""
+    missed = 1 - found.reached_share
+    level: Level = "sure" if missed >= CERTAIN else "likely" if missed >= PROBABLE else "open"
+    floor = f"{text.percent(found.floor)} or more"
+    share = "over 99 %" if missed > 0.99 else text.percent(missed, digits=0)
+    sure = (
+        f"{found.gap_text} In {share} of resamples no setting comes within one point of it "
+        f"({floor})."
+    )
+    shown = (found.best, found.rival)
+    if found.faster and found.best.above_chance:
+        headline = "A trade: diffusion is faster, autoregressive scores higher"
+        return _Finding(winner="trade", headline=headline, level=level, sure=sure, shown=shown)
+    if level == "open":
+        headline = "No clear winner: autoregressive scores higher, maybe by chance"
+        return _Finding(winner="neither", headline=headline, level=level, sure=sure, shown=shown)
+    headline = "Autoregressive is better: no diffusion setting scores as high"
+    return _Finding(winner="autoregressive", headline=headline, level=level, sure=sure, shown=shown)

@@ -1,0 +1,118 @@
+"""Which small panels a report's figures consist of.
+
+Chooses suites, machines and rows; draws nothing itself. Called by `figures.py`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from matplotlib.axes import Axes
+
+from dllm_eval.report import advantage, text
+from dllm_eval.report.batch_figure import batch_rows, draw_batches
+from dllm_eval.report.cost_figure import COSTS, cost_rows, draw_cost
+from dllm_eval.report.curve_figures import draw_dial, draw_time, on_panel
+from dllm_eval.report.frontier_figure import draw_frontier
+from dllm_eval.report.length_figure import draw_lengths, length_rows
+from dllm_eval.report.style import Look
+from dllm_eval.stats.analysis import TaskAnalysis
+from dllm_eval.stats.group import GroupAnalysis
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """One of a figure's small multiples."""
+
+    analysis: TaskAnalysis
+    group: GroupAnalysis
+    members: tuple[int, ...]
+    """The rows drawn."""
+    x: str
+    """The name of its horizontal axis."""
+    draw: Callable[[Axes], None]
+    note: str = ""
+    """What the panel shows, in words, below its title."""
+
+
+def seconds_name(analysis: TaskAnalysis) -> str:
+    """What a frontier's horizontal axis counts."""
+    return f"p50 latency per {text.unit(analysis)}"
+
+
+def _groups(analyses: Sequence[TaskAnalysis]) -> list[tuple[TaskAnalysis, GroupAnalysis]]:
+    return [(analysis, group) for analysis in analyses for group in analysis.groups]
+
+
+def frontiers(analyses: Sequence[TaskAnalysis], look: dict[str, Look]) -> list[Panel]:
+    """One for each suite, machine and stack."""
+
+    def panel(a: TaskAnalysis, g: GroupAnalysis) -> Panel:
+        draw = partial(draw_frontier, analysis=a, group=g, looks=look, label_size=8.0)
+        return Panel(analysis=a, group=g, members=g.members, x=seconds_name(a), draw=draw)
+
+    return [panel(a, g) for a, g in _groups(analyses) if g.curves]
+
+
+def times(analyses: Sequence[TaskAnalysis], look: dict[str, Look]) -> list[Panel]:
+    """Likewise, seconds against forwards."""
+
+    def panel(a: TaskAnalysis, g: GroupAnalysis) -> Panel:
+        draw = partial(draw_time, analysis=a, group=g, looks=look)
+        x = f"{text.work(a)} per {text.unit(a)}"
+        return Panel(analysis=a, group=g, members=g.members, x=x, draw=draw)
+
+    return [panel(a, g) for a, g in _groups(analyses) if g.curves]
+
+
+def dials(analyses: Sequence[TaskAnalysis], look: dict[str, Look]) -> list[Panel]:
+    """One panel for each dial of a suite: steps and thresholds share no axis."""
+
+    def panel(a: TaskAnalysis, g: GroupAnalysis, dial: str) -> Panel:
+        draw = partial(draw_dial, analysis=a, group=g, looks=look, dial=dial)
+        own = tuple(i for i in g.members if on_panel(a.rows[i], dial))
+        return Panel(analysis=a, group=g, members=own, x=dial.replace("_", " "), draw=draw)
+
+    out = []
+    for a, g in _groups(analyses):
+        own = {a.rows[i].configuration.dial for i in g.members}
+        out += [panel(a, g, dial) for dial in text.dials(a) if dial in own]
+    return out
+
+
+def batches(analyses: Sequence[TaskAnalysis], look: dict[str, Look]) -> list[Panel]:
+    """Of the suites that were timed at several batch sizes."""
+
+    def panel(a: TaskAnalysis, g: GroupAnalysis) -> Panel:
+        draw = partial(draw_batches, analysis=a, group=g, looks=look)
+        note = advantage.batch_note(a, g.place)
+        rows = batch_rows(a, g)
+        return Panel(analysis=a, group=g, members=rows, x="batch size", draw=draw, note=note)
+
+    return [panel(a, g) for a, g in _groups(analyses) if batch_rows(a, g)]
+
+
+def lengths(analyses: Sequence[TaskAnalysis], look: dict[str, Look]) -> list[Panel]:
+    """Of the suites whose answers differ in length."""
+
+    def panel(a: TaskAnalysis, g: GroupAnalysis) -> Panel:
+        draw = partial(draw_lengths, analysis=a, group=g, looks=look)
+        note = advantage.length_note(a, g.place)
+        rows = length_rows(a, g)
+        x = "visible tokens of the answer"
+        return Panel(analysis=a, group=g, members=rows, x=x, draw=draw, note=note)
+
+    return [panel(a, g) for a, g in _groups(analyses) if length_rows(a, g)]
+
+
+def costs(analyses: Sequence[TaskAnalysis], look: dict[str, Look]) -> list[Panel]:
+    """A panel for each cost that was measured of at least two settings."""
+    out = []
+    for a, g in _groups(analyses):
+        for cost in COSTS.values():
+            rows = cost_rows(a, g, cost)
+            if len(rows) > 1:
+                draw = partial(draw_cost, analysis=a, group=g, looks=look, cost=cost)
+                x = cost.title.format(unit=text.unit(a))
+                out.append(Panel(analysis=a, group=g, members=rows, x=x, draw=draw))
+    return out

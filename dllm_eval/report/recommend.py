@@ -1,0 +1,215 @@
+"""What to deploy under a budget, said to a person in a few lines and to a program as plain data.
+
+Strings and numbers only: `advice.py` found the answer, `dllm-eval recommend` prints it.
+"""
+
+import math
+from typing import Any
+
+from dllm_eval.report import text
+from dllm_eval.report.advice import Answer
+from dllm_eval.stats.budget import FEWEST
+from dllm_eval.stats.recommendation import Pick
+from dllm_eval.stats.resample import Interval
+
+
+def lines(found: Answer) -> list[str]:
+    """The answer for a person, at most twelve lines."""
+    pick = found.found.pick
+    if pick is None:
+        return [_question(found), *_nothing(found), *_left_out(found)]
+    return [
+        _question(found),
+        f"Deploy {_setting(found, pick.row)}: {_measured(found, pick)}.",
+        *_honest(pick),
+        _sure(found, pick),
+        *_instead(found),
+        _costs(found, pick),
+        *_runner_up(found),
+        *_left_out(found),
+        *(("Confirm it with:", found.command) if found.command else ()),
+    ]
+
+
+def _question(found: Answer) -> str:
+    budget, unit = found.asked.budget, found.analysis.table.unit
+    parts = []
+    if budget.latency_s is not None:
+        limit = text.tick(budget.latency_s)
+        parts.append(f"p{budget.percentile} latency of at most {limit} per {unit}")
+    if budget.floor is not None:
+        less = f"{100 * budget.floor.share:g} points"
+        below = f" (the best autoregressive setting less {less})"
+        shown = text.percent(found.found.floor)
+        parts.append(
+            f"quality of at least {shown}{below if budget.floor.below_autoregressive else ''}"
+        )
+    suite = found.analysis.table.suite
+    return f"Asked of {suite}: {' and '.join(parts)}, on {found.place}."
+
+
+def _setting(found: Answer, i: int) -> str:
+    configuration = found.analysis.rows[i].configuration
+    shown = text.setting(configuration)
+    return f"{configuration.model} with {shown}" if shown else configuration.model
+
+
+def _measured(found: Answer, pick: Pick) -> str:
+    row, percentile = found.analysis.rows[pick.row], found.asked.budget.percentile
+    interval = text.percent_interval(row.quality_interval)
+    spread = f" ({text.seconds_interval(row.latency_interval)})" if percentile == 50 else ""
+    return (
+        f"{text.percent(pick.quality)} (95 % interval {interval}), "
+        f"p{percentile} {text.seconds(pick.seconds)}{spread}"
+    )
+
+
+def _honest(pick: Pick) -> list[str]:
+    if math.isnan(pick.held_out_quality):
+        return []
+    return [
+        f"Documents that had no part in the choice give {text.percent(pick.held_out_quality)}: "
+        f"{_share(pick.same_choice)} of random halves choose this setting."
+    ]
+
+
+def _sure(found: Answer, pick: Pick) -> str:
+    than = "better by more than a point" if found.asked.budget.latency_s is not None else "faster"
+    return (
+        f"Confidence: {_share(pick.p_meets)} that it meets the budget; {_share(pick.p_best)} that "
+        f"it does and no other setting that does is {than}."
+    )
+
+
+def _share(value: float) -> str:
+    if 0.995 <= value < 1:
+        return "more than 99 %"
+    return "less than 1 %" if 0 < value < 0.005 else text.percent(value, digits=0)
+
+
+def _instead(found: Answer) -> list[str]:
+    other = found.found.instead_of
+    if other is None:
+        return []
+    quality = text.percent(found.analysis.rows[other].quality)
+    return [
+        f"Preferred to {_setting(found, other)} ({quality}): not separable in quality, within a "
+        f"point, and cheaper."
+    ]
+
+
+def _costs(found: Answer, pick: Pick) -> str:
+    costs = found.analysis.rows[pick.row].costs
+    # Scored tokens are given and not written: their speed is no speed of an answer.
+    speed = math.nan if found.analysis.likelihood else costs.visible_tokens_per_s
+    parts = [
+        f"{text.count(costs.nfe)} {text.work(found.analysis)}",
+        f"{text.count(costs.positions)} token positions",
+        *([] if math.isnan(speed) else [f"{text.significant(speed)} visible tokens per second"]),
+    ]
+    return f"Cost per {costs.unit}: {', '.join(parts)}."
+
+
+def _runner_up(found: Answer) -> list[str]:
+    second = found.found.runner_up
+    if second is None:
+        return ["Runner-up: none, nothing else meets the budget."]
+    return [
+        f"Runner-up: {_setting(found, second.row)}: {_measured(found, second)}; "
+        f"{_share(second.p_meets)} that it meets the budget."
+    ]
+
+
+def _left_out(found: Answer) -> list[str]:
+    parts = []
+    if found.busy:
+        parts.append(f"{_settings(found.busy)} timed while the machine was busy")
+    if found.untimed:
+        least = FEWEST[found.asked.budget.percentile]
+        parts.append(f"{_settings(found.untimed)} timed on fewer than {least} {_units(found)}")
+    return [f"Left out: {'; '.join(parts)}."] if parts else []
+
+
+def _settings(count: int) -> str:
+    return "1 setting" if count == 1 else f"{count} settings"
+
+
+def _units(found: Answer) -> str:
+    return f"{found.analysis.table.unit}s"
+
+
+def _nothing(found: Answer) -> list[str]:
+    said = [f"Nothing qualifies among {_settings(found.found.considered)}."]
+    return said + [f"Nearest: {_missed(found, i)}." for i in found.found.nearest]
+
+
+def _missed(found: Answer, i: int) -> str:
+    row, budget = found.analysis.rows[i], found.asked.budget
+    seconds = found.seconds(i)
+    misses = []
+    if budget.latency_s is not None and seconds > budget.latency_s:
+        misses.append(f"{text.seconds(seconds - budget.latency_s)} too slow")
+    if budget.floor is not None and row.quality < found.found.floor:
+        misses.append(f"{text.points(found.found.floor - row.quality)} points too low")
+    measured = f"{text.percent(row.quality)}, p{budget.percentile} {text.seconds(seconds)}"
+    return f"{_setting(found, i)}: {measured}, {' and '.join(misses)}"
+
+
+def as_data(found: Answer) -> dict[str, Any]:
+    """The answer as plain data; what is unknown is None."""
+    budget, result = found.asked.budget, found.found
+    return {
+        "suite": found.analysis.table.suite,
+        "task": found.analysis.table.task,
+        "metric": found.analysis.table.metric,
+        "place": found.place,
+        "latency_s": budget.latency_s,
+        "percentile": budget.percentile,
+        "quality_floor": _known(result.floor),
+        "considered": result.considered,
+        "left_out_busy": found.busy,
+        "left_out_untimed": found.untimed,
+        "pick": None if result.pick is None else _data(found, result.pick),
+        "instead_of": None if result.instead_of is None else _identity(found, result.instead_of),
+        "runner_up": None if result.runner_up is None else _data(found, result.runner_up),
+        "nearest": [{**_identity(found, i), "seconds": found.seconds(i)} for i in result.nearest],
+        "command": found.command or None,
+    }
+
+
+def _identity(found: Answer, i: int) -> dict[str, Any]:
+    row = found.analysis.rows[i]
+    x = row.configuration
+    return {
+        "config_id": x.config_id,
+        "model": x.model,
+        "kind": x.kind,
+        "settings": x.settings,
+        "quality": _known(row.quality),
+        "p50_s": _known(row.latency_s),
+    }
+
+
+def _data(found: Answer, pick: Pick) -> dict[str, Any]:
+    row = found.analysis.rows[pick.row]
+    return {
+        **_identity(found, pick.row),
+        "quality_interval": [_known(x) for x in _ends(row.quality_interval)],
+        "held_out_quality": _known(pick.held_out_quality),
+        "same_choice": _known(pick.same_choice),
+        "seconds": pick.seconds,
+        "p50_interval_s": [_known(x) for x in _ends(row.latency_interval)],
+        "p_meets": pick.p_meets,
+        "p_best": pick.p_best,
+        "nfe": _known(row.costs.nfe),
+        "positions": _known(row.costs.positions),
+        "visible_tokens_per_s": _known(row.costs.visible_tokens_per_s),
+    }
+
+
+def _ends(interval: Interval) -> tuple[float, float]:
+    return interval.low, interval.high
+
+
+def _known(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None

@@ -1,0 +1,88 @@
+"""The settings among which one is chosen, as arrays: quality, seconds and cost.
+
+Reads a suite's analysis and its table; decides nothing. Called by `recommendation.py` and
+`report/recommend.py`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dllm_eval.stats.analysis import TaskAnalysis
+from dllm_eval.stats.resample import Floats
+from dllm_eval.stats.rounds import median_variance, round_spread
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Candidates:
+    """Settings of one suite on one machine and stack, all of them timed on an idle machine."""
+
+    rows: tuple[int, ...]
+    """Their indices in the suite's table."""
+    quality: Floats
+    """(candidates, documents), NaN where a document was not scored."""
+    seconds: tuple[Floats, ...]
+    """Seconds of each timed unit, one array per candidate."""
+    round_spread: Floats
+    """(candidates,) standard deviation of the logarithm of its percentile because the machine is a
+    little faster or slower in each round; 0 where that is not known."""
+    round_degrees: int
+    """Of freedom of these deviations."""
+    cost: Floats
+    """(candidates, 2) token positions and forward passes per unit; inf where unknown."""
+    autoregressive: Floats | None
+    """(documents,) scores of the AR row that a relative floor is measured from."""
+    autoregressive_row: int | None
+    """Its index in the suite's table."""
+
+    def means(self, documents: Indices) -> Floats:
+        """(candidates,) mean quality over these documents; NaN where none of them was scored."""
+        return mean_over(self.quality[:, documents])
+
+
+def mean_over(scores: Floats) -> Floats:
+    """The mean along the last axis of what is known; NaN where nothing is."""
+    known = ~np.isnan(scores)
+    count = known.sum(axis=-1)
+    out = np.full(scores.shape[:-1], np.nan)
+    np.divide(np.where(known, scores, 0.0).sum(axis=-1), count, out=out, where=count > 0)
+    return out
+
+
+def candidates_of(
+    analysis: TaskAnalysis, rows: Sequence[int], autoregressive: int | None
+) -> Candidates:
+    """These rows of a suite, with the AR row that a relative floor is measured from."""
+    table = analysis.table
+    costs = [analysis.rows[i].costs for i in rows]
+    cost = np.array([[x.positions, x.nfe] for x in costs], dtype=np.float64).reshape(-1, 2)
+    deviations, degrees = _rounds(analysis, rows)
+    return Candidates(
+        rows=tuple(rows),
+        quality=table.quality[list(rows)],
+        seconds=tuple(table.latencies_s[i] for i in rows),
+        round_spread=deviations,
+        round_degrees=degrees,
+        cost=np.where(np.isnan(cost), np.inf, cost),
+        autoregressive=None if autoregressive is None else table.quality[autoregressive],
+        autoregressive_row=autoregressive,
+    )
+
+
+def _rounds(analysis: TaskAnalysis, rows: Sequence[int]) -> tuple[Floats, int]:
+    table = analysis.table
+    if not table.rounds_s or not rows:
+        return np.zeros(len(rows)), 0
+    group = table.configurations[rows[0]].group
+    idle = [
+        table.rounds_s[i]
+        for i, row in enumerate(analysis.rows)
+        if row.configuration.group == group and not row.busy
+    ]
+    spread = round_spread(idle)
+    parts = [median_variance(table.rounds_s[i].shape[1]) for i in rows]
+    return spread.deviation * np.sqrt(np.array(parts)), spread.degrees
