@@ -99,6 +99,18 @@ def read_json(path: Path) -> Any:  # noqa: ANN401 - JSON holds anything
         raise UsageError(f"cannot read {str(path)!r}: {error}; it is damaged or missing") from error
 
 
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Reads one JSON file that holds an object.
+
+    Raises:
+        UsageError: The file is missing, is not JSON, or holds something else.
+    """
+    found = read_json(path)
+    if not isinstance(found, dict):
+        raise UsageError(f"{str(path)!r} holds no JSON object; it is damaged")
+    return found
+
+
 def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yields each whole line of a JSON-lines file with the byte offset behind it.
 

@@ -26,12 +26,7 @@ from dllm_eval.registry import FAMILIES, MODEL_TYPES, SHARED_MODEL_TYPES, family
 SHIPPED = {"reference-diffusion": "diffusion", "reference-ar": "ar"}
 """Names of the models in the package -> their folder under dllm_eval/reference."""
 
-HASHED_BESIDE_WEIGHTS = (
-    "config.json",
-    "generation_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-)
+ALSO_HASHED = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
 """Files that change an answer as the weights do, where a checkpoint has them."""
 
 Stamps = tuple[tuple[Path, int, int], ...]
@@ -284,13 +279,13 @@ def weights_hash(folder: Path) -> str:
 
     Returns:
         Hexadecimal; over name and content of the weight files and of those
-        `HASHED_BESIDE_WEIGHTS` that the folder has.
+        `ALSO_HASHED` that the folder has.
     """
     return _weights_hash(_stamps(folder))
 
 
 def _stamps(folder: Path) -> Stamps:
-    beside = [folder / name for name in HASHED_BESIDE_WEIGHTS]
+    beside = [folder / name for name in ALSO_HASHED]
     files = [*weight_files(folder), *(path for path in beside if path.is_file())]
     return tuple((path, path.stat().st_size, path.stat().st_mtime_ns) for path in files)
 

@@ -1,5 +1,6 @@
 """`dllm-eval run` and `dllm-eval sweep`: lm-eval by hand, and a whole plan of it."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -84,7 +85,7 @@ def sweep(  # noqa: PLR0913 - each is an option of the command
     for knee in read_knees(folder) if any(suite.search for suite in wanted.suites) else ():
         print(f"knee: {knee.line}")
     print(f"results: {folder}")
-    print(f"next: dllm-eval report {folder}")
+    print(f"next: dllm-eval report {shlex.quote(str(folder))}")
 
 
 def run_sweep(

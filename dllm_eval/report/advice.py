@@ -43,10 +43,14 @@ class Answer:
     place: str
     """The machine and stack."""
     found: Recommendation
+    rival: int | None
+    """The best AR row, which a relative floor is measured from."""
     busy: int
     """Settings left out because the machine was busy."""
     untimed: int
     """Settings left out because they were not timed, or on too few requests."""
+    unfinished: int
+    """Settings of the suite that have a cell which is planned and not finished."""
     command: str
     """Confirms the pick; "" without one."""
 
@@ -98,10 +102,17 @@ def answer_frames(
         analysis=analysis,
         place=place,
         found=found,
+        rival=rival,
         busy=sum(analysis.rows[i].busy for i in timed),
         untimed=len(wanted) - len(timed),
+        unfinished=_unfinished(cells, table),
         command="" if found.pick is None else _command(cells, analysis.rows[found.pick.row]),
     )
+
+
+def _unfinished(cells: pd.DataFrame, table: TaskTable) -> int:
+    own = cells[(cells["task"] == table.task) & ~cells["finished"].astype(bool)]
+    return int(own["config_id"].nunique())
 
 
 def _suite(tables: Sequence[TaskTable], name: str) -> TaskTable:

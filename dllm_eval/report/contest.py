@@ -85,7 +85,7 @@ class Contest:
         if side == "fewer":
             low, high = -high, -low
         shown = text.signed if low < 0 < high else text.fixed
-        span = f"{shown(min(low, high))} to {shown(max(low, high))}"
+        span = f"{shown(low)} to {shown(high)}"
         if compared.difference == 0:
             return f"Both score the same on {self.num_documents} documents (95 % interval {span})."
         return (

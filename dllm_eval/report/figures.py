@@ -29,18 +29,20 @@ READING = (
 READING_MANY = (
     "Numbers are values of a series' dial, written where there is room. Filled: on the frontier of "
     "all series; hollow: beaten by another series;\nfaded: beaten by its own; ×: at chance. "
-    "Dotted: the AR score. With so many series no bands are drawn: the leaderboard has the intervals."
+    "Dotted: the AR score. With so many series no bands are drawn: the leaderboard has the "
+    "intervals."
 )
 READING_GRID = (
-    "Filled: on the frontier of all models; hollow: beaten by another model; faded: beaten by a "
-    "setting of its own; ×: at chance. Dotted: the AR score."
+    "Numbers are values of the dial. Filled: on the frontier of all models; hollow: beaten by "
+    "another model; faded: beaten by a setting of its own; ×: at chance, not clearly above it. "
+    "Band, where drawn: 90 % confidence. Dotted: the AR score."
 )
 READING_TIME = (
     "Latency against forward passes. Parallel to the grey line: every forward costs the same."
 )
 READING_LENGTH = (
-    "Only settings whose timed answers are of two lengths or more; each is drawn over the lengths "
-    "that it wrote."
+    "Answers are put into five bins by length, common to all settings. A point takes five timed "
+    "answers in its bin, and a setting with points in one bin alone is not drawn."
 )
 _MARGIN_INCHES = (0.72, 0.6, 0.2, 0.72)
 """Left, bottom, right and top of a grid of panels."""
@@ -51,6 +53,8 @@ def write_figures(analyses: Sequence[TaskAnalysis], out: Path) -> list[Path]:
     look = looks(
         [(x.series, x.kind) for analysis in analyses for x in analysis.table.configurations]
     )
+    # Canvases that are scored share forwards, so their panels have no grey line.
+    guided = any(not analysis.likelihood for analysis in analyses)
     paths = []
     with applied():
         for analysis in analyses:
@@ -60,7 +64,7 @@ def write_figures(analyses: Sequence[TaskAnalysis], out: Path) -> list[Path]:
                     paths += save(_single(analysis, group, look), out, name)
         for name, drawn, y, reading in (
             ("frontiers", panels.frontiers(analyses, look), "quality", READING_GRID),
-            ("time", panels.times(analyses, look), "p50 latency", READING_TIME),
+            ("time", panels.times(analyses, look), "p50 latency", READING_TIME if guided else ""),
             ("dial", panels.dials(analyses, look), "quality", ""),
             ("batch", panels.batches(analyses, look), "visible tokens per second", ""),
             ("length", panels.lengths(analyses, look), "p50 latency, batch size 1", READING_LENGTH),
@@ -116,7 +120,9 @@ def _grid(drawn: Sequence[Panel], look: dict[str, Look], y: str, reading: str) -
     legend.add(figure, shown, look, beside=beside > 0, loc="upper center", at=(0.5, 1.0))
     left, bottom, right, top = _MARGIN_INCHES
     top, bottom = top + noted, bottom + below
-    figure.text(left / width, 0.06 / height, "\n".join(read), fontsize=7.4, color=FAINT, va="bottom")
+    figure.text(
+        left / width, 0.06 / height, "\n".join(read), fontsize=7.4, color=FAINT, va="bottom"
+    )
     figure.subplots_adjust(
         left=left / width,
         right=1 - (right + beside) / width,

@@ -89,10 +89,11 @@ def summary(shown: Sequence[Card]) -> str:
 
 def _counted(own: Sequence[Card], level: Level) -> list[str]:
     surely = "surely " if level == "sure" else ""
+    it = "it may be" if level == "open" else "it is"
     names = {
         "autoregressive": f"autoregressive is {surely}better",
         "diffusion": f"diffusion is {surely}better",
-        "trade": f"it is {surely}a trade of speed against score",
+        "trade": f"{it} {surely}a trade of speed against score",
         "neither": "there is no clear winner",
         "unknown": "there is nothing to compare",
     }

@@ -20,7 +20,7 @@ DIRECTIONS = ((0, 1), (-1, 1), (1, -1), (0, -1), (1, 1), (-1, -1), (-1, 0), (1, 
 """Tried in this order, first close to the marker, then farther out."""
 REACHES = (1.0, 1.9, 2.8)
 NEARER = 0.75
-"""A label must lie within this share of its distance to any other point; else a line leads to it."""
+"""A label lies within this share of its distance to any other point; else a line leads to it."""
 
 Segment = tuple[float, float, float, float]
 """A drawn line along one axis: x and y of its start, x and y of its end."""
@@ -66,7 +66,7 @@ def around(x: float, y: float, width: float, height: float) -> Box:
 
 
 def belongs(box: Box, spot: tuple[float, float], others: Sequence[tuple[float, float]]) -> bool:
-    """Whether a label is so much nearer to its own point than to any other that none mistakes it."""
+    """Whether a label is clearly nearer to its own point than to any other."""
     own = box.distance(*spot)
     return all(own < NEARER * box.distance(*other) for other in others)
 

@@ -75,10 +75,32 @@ def _honest(pick: Pick) -> list[str]:
 
 def _sure(found: Answer, pick: Pick) -> str:
     than = "better by more than a point" if found.asked.budget.latency_s is not None else "faster"
+    meets = f"{_likely(found, pick)}; " if _likely(found, pick) else ""
     return (
-        f"Confidence: {_share(pick.p_meets)} that it meets the budget; {_share(pick.p_best)} that "
-        f"it does and no other setting that does is {than}."
+        f"Confidence: {meets}{_share(pick.p_best)} that it {_met(found)} and no other setting that "
+        f"does is {than}.{_own_floor(found, pick)}"
     )
+
+
+def _met(found: Answer) -> str:
+    """What a setting that qualifies does."""
+    return "reaches the floor" if found.asked.budget.latency_s is None else "meets the budget"
+
+
+def _likely(found: Answer, pick: Pick) -> str:
+    """How sure it is to qualify; "" where nothing but its own score was asked of it."""
+    if _own_floor(found, pick) and found.asked.budget.latency_s is None:
+        return ""
+    return f"{_share(pick.p_meets)} that it {_met(found)}"
+
+
+def _own_floor(found: Answer, pick: Pick) -> str:
+    """Says so where the floor was measured from the very setting; "" elsewhere."""
+    floor = found.asked.budget.floor
+    if floor is None or not floor.below_autoregressive or pick.row != found.rival:
+        return ""
+    points = f"{100 * floor.share:g} points"
+    return f" The floor is its own score less {points}, which it reaches by definition."
 
 
 def _share(value: float) -> str:
@@ -113,11 +135,11 @@ def _costs(found: Answer, pick: Pick) -> str:
 def _runner_up(found: Answer) -> list[str]:
     second = found.found.runner_up
     if second is None:
-        return ["Runner-up: none, nothing else meets the budget."]
-    return [
-        f"Runner-up: {_setting(found, second.row)}: {_measured(found, second)}; "
-        f"{_share(second.p_meets)} that it meets the budget."
-    ]
+        return [f"Runner-up: none, nothing else {_met(found)}."]
+    likely = f"; {_likely(found, second)}" if _likely(found, second) else ""
+    own = _own_floor(found, second)
+    named = _setting(found, second.row)
+    return [f"Runner-up: {named}: {_measured(found, second)}{likely}.{own}"]
 
 
 def _left_out(found: Answer) -> list[str]:
@@ -127,6 +149,8 @@ def _left_out(found: Answer) -> list[str]:
     if found.untimed:
         least = FEWEST[found.asked.budget.percentile]
         parts.append(f"{_settings(found.untimed)} timed on fewer than {least} {_units(found)}")
+    if found.unfinished:
+        parts.append(f"{_settings(found.unfinished)} not finished (run the sweep again)")
     return [f"Left out: {'; '.join(parts)}."] if parts else []
 
 
@@ -169,6 +193,7 @@ def as_data(found: Answer) -> dict[str, Any]:
         "considered": result.considered,
         "left_out_busy": found.busy,
         "left_out_untimed": found.untimed,
+        "left_out_unfinished": found.unfinished,
         "pick": None if result.pick is None else _data(found, result.pick),
         "instead_of": None if result.instead_of is None else _identity(found, result.instead_of),
         "runner_up": None if result.runner_up is None else _data(found, result.runner_up),

@@ -29,12 +29,19 @@ def _knees(analysis: TaskAnalysis) -> list[str]:
             continue
         row = analysis.rows[found.row]
         setting = text.dial(row.configuration)
-        if row.above_chance and setting != text.UNKNOWN_TEXT:
-            points = text.points(found.within)
+        if not row.above_chance or setting == text.UNKNOWN_TEXT or len(curve.members) < 2:
+            continue
+        within = f"within {text.points(found.within)} point{'' if found.within == 0.01 else 's'}"
+        sure = f"({found.confidence:.0%} confidence)"
+        if row.costs.nfe >= max(analysis.rows[i].costs.nfe for i in curve.members):
             out.append(
-                f"The cheapest setting of {curve.series} that is surely within {points} "
-                f"point{'' if found.within == 0.01 else 's'} of its best "
-                f"({found.confidence:.0%} confidence) is {setting}."
+                f"No setting of {curve.series} that is cheaper than the dearest run, {setting}, "
+                f"surely comes {within} of its best {sure}."
+            )
+        else:
+            out.append(
+                f"The cheapest setting of {curve.series} that is surely {within} of its best "
+                f"{sure} is {setting}."
             )
     return out
 
@@ -55,7 +62,11 @@ def _told_the_length(analysis: TaskAnalysis) -> list[str]:
 
 def refusal(analysis: TaskAnalysis) -> str:
     """Why seconds are not ranked across the whole suite; "" where they are."""
-    names = [group.place for group in analysis.groups]
+    names = [
+        group.place
+        for group in analysis.groups
+        if any(not math.isnan(analysis.rows[i].latency_s) for i in group.members)
+    ]
     if len(names) < 2:
         return ""
     return (
@@ -74,7 +85,7 @@ def _group_sentences(analysis: TaskAnalysis, group: GroupAnalysis) -> list[str]:
         own = _best([r for r in rows if r.configuration.model == model])
         if own is None:
             continue
-        first = where + _first(own, rival, text.unit(analysis))
+        first = where + _first(analysis, own, rival, text.unit(analysis))
         second = _second(analysis, model, rows, rival, group.speedups.get(model))
         sentences.append(f"{first} {second}".rstrip())
     if not models and rival is not None:
@@ -82,13 +93,24 @@ def _group_sentences(analysis: TaskAnalysis, group: GroupAnalysis) -> list[str]:
     return sentences
 
 
-def _first(own: Row, rival: Row | None, unit: str) -> str:
+def _first(analysis: TaskAnalysis, own: Row, rival: Row | None, unit: str) -> str:
     setting = text.dial(own.configuration)
     at = "" if setting == text.UNKNOWN_TEXT else f" at {setting}"
     first = _reach(own, unit, at=at)
-    if rival is None:
+    if rival is not None:
+        return f"{first}; {_reach(rival, unit)}."
+    if own.comparison is None:
         return f"{first}; no autoregressive model was run beside it."
-    return f"{first}; {_reach(rival, unit)}."
+    return f"{first}; {_elsewhere(own, analysis.rows[own.comparison.rival])}."
+
+
+def _elsewhere(own: Row, rival: Row) -> str:
+    """What is known of an AR row that was not timed where this one was."""
+    higher = "lower" if rival.quality < own.quality else "higher"
+    how = "the same" if rival.quality == own.quality else higher
+    guess = "" if rival.above_chance else ", not clearly above chance"
+    score = f"{text.percent(rival.quality)}{guess}"
+    return f"{rival.configuration.series} scores {how} ({score}); speed was not compared"
 
 
 def _second(

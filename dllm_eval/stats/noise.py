@@ -27,7 +27,7 @@ CLEAR = 4.0
 a few thousand points."""
 
 FEWEST_DEGREES = 3.0
-"""Degrees of freedom below which Student's t overstates the noise tenfold: too few samples to tell."""
+"""Degrees of freedom below which Student's t overstates the noise many times over."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +94,7 @@ def _says_nothing(requests: pd.DataFrame, metric: str) -> bool:
 
 
 def _too_few_samples(requests: pd.DataFrame) -> bool:
-    """Whether the median degrees of freedom of the drawn values are too few; exact ones have none."""
+    """Whether the median degrees of freedom of drawn values are too few; exact ones have none."""
     if "degrees" not in requests:
         return False
     degrees = pd.to_numeric(requests["degrees"], errors="coerce").dropna()

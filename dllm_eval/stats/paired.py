@@ -139,7 +139,7 @@ def part_p_values(replicates: Floats, log_speedup: Floats, differences: Floats) 
 
 
 def verdicts(p_values: Floats) -> list[Verdict]:
-    """What the parts that survive Holm's correction over all settings and parts say of each setting.
+    """What the parts that survive Holm's correction, over all settings and parts, say of each.
 
     Args:
         p_values: (settings, 6) from `part_p_values`.

@@ -25,7 +25,7 @@ class Row:
     num_documents: int
     quality: float
     quality_interval: Interval
-    """95 %, over documents; Monte-Carlo noise is in it."""
+    """95 %, over documents, of the scores of the seeds that were run."""
     above_chance: bool
     """Whether that interval lies above the suite's chance level by more than a point."""
     noise: Noise

@@ -70,6 +70,7 @@ def run_cell(cell: Cell, folder: CellFolder, options: Options) -> None:
         done = {
             "seconds": timer.seconds,
             "requests": len(log) if keeps_log(cell) else None,
+            "scores": len(records),
             "requests_timed": len(log) - answered if keeps_log(cell) else None,
             "timing_repeats": repeats or (cell.timing.repeats if cell.timing else None),
             "energy": meter.reading(),

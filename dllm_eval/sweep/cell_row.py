@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dllm_eval.files import read_json
+from dllm_eval.files import read_mapping
 from dllm_eval.sweep.folder import CellFolder
 from dllm_eval.sweep.plan import Cell
 
@@ -34,7 +34,7 @@ def cell_row(cell: Cell, files: CellFolder, scores: pa.Table, suffix: str, folde
         suffix: Of its ids.
         folder: The results folder.
     """
-    provenance = read_json(files.provenance) if files.provenance.exists() else {}
+    provenance = read_mapping(files.provenance) if files.provenance.exists() else {}
     return {
         "cell_id": cell.cell_id + suffix,
         "config_id": cell.config_id + suffix,
@@ -58,7 +58,7 @@ def cell_row(cell: Cell, files: CellFolder, scores: pa.Table, suffix: str, folde
         "machine": provenance.get("machine", {}).get("name", ""),
         "stack": stack_of(provenance),
         "provenance": provenance,
-        "done": read_json(files.done) if files.finished else {},
+        "done": read_mapping(files.done) if files.finished else {},
         "finished": files.finished,
         "failed": _failure(files),
         "imported": False,
@@ -70,7 +70,7 @@ def _failure(files: CellFolder) -> str:
     """Why the cell could not be run when it was last tried; "" where it was or is to be."""
     if files.finished or not files.failed.exists():
         return ""
-    return str(read_json(files.failed).get("error", "")) or "it failed"
+    return str(read_mapping(files.failed).get("error", "")) or "it failed"
 
 
 def _filter(cell: Cell, scores: pa.Table) -> str:

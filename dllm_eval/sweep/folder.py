@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dllm_eval.errors import UsageError
-from dllm_eval.files import read_json, write_json
+from dllm_eval.files import read_json, read_mapping, write_json
 from dllm_eval.records import SCHEMA_VERSION
 from dllm_eval.sweep.plan import Cell
 from dllm_eval.sweep.spec import Sweep
@@ -101,7 +101,7 @@ class CellFolder:
     @property
     def finished(self) -> bool:
         """Whether everything of the cell is there."""
-        return self.done.exists()
+        return self.done.exists() and self.scores.exists() and self.requests.exists()
 
     @property
     def settled(self) -> bool:
@@ -159,6 +159,10 @@ class ResultsFolder:
         Raises:
             UsageError: Another schema version wrote it, or it holds something else.
         """
+        try:
+            self.path.exists()
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{str(self.path)[:80]!r} cannot be a folder: {error}") from error
         if self.sweep_file.exists():
             self.read()
         elif self.path.exists() and not self.path.is_dir():
@@ -209,7 +213,11 @@ class ResultsFolder:
 
     def planned(self, cell_id: str) -> Cell:
         """One cell, whether it is wanted still or not."""
-        return Cell.from_dict(read_json(self.cell(cell_id).cell))
+        path = self.cell(cell_id).cell
+        try:
+            return Cell.from_dict(read_mapping(path))
+        except (KeyError, TypeError) as error:
+            raise UsageError(f"{str(path)!r} does not describe a cell; it is damaged") from error
 
 
 def _foreign(path: Path) -> bool:

@@ -137,6 +137,6 @@ def _imported(name: str) -> type[Any]:
     module, _, attribute = name.partition(":")
     try:
         found: type[Any] = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError) as error:
         raise UsageError(f"cannot import the model {name!r}: {error}") from error
     return found

@@ -5,7 +5,6 @@ no cell (`plan.py` makes those).
 """
 
 from itertools import pairwise
-from math import isfinite
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -67,7 +66,8 @@ class SpecError(ValueError):
 
 
 def _number(value: object) -> object:
-    if type(value) not in (int, float) or not isfinite(value):  # type: ignore[arg-type]
+    # A whole number of hundreds of digits is too large to be looked at as a float.
+    if type(value) not in (int, float) or not -1e300 < value < 1e300:  # type: ignore[operator]
         raise ValueError(f"must be a number, not {value!r}")
     return value
 

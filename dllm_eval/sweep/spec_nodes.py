@@ -128,8 +128,12 @@ def _extended(node: yaml.Node, path: Path) -> Path:
             f"{_place(node)}: {EXTENDS!r} must name one sweep file, or a shipped sweep: "
             f"{', '.join(SHIPPED)}"
         )
-    beside = path.parent / Path(node.value).expanduser()
-    return beside if beside.is_file() else SHIPPED.get(node.value, beside)
+    try:
+        beside = path.parent / Path(node.value).expanduser()
+        return beside if beside.is_file() else SHIPPED.get(node.value, beside)
+    except (OSError, RuntimeError, ValueError) as error:
+        shown = repr(node.value[:60])
+        raise UsageError(f"{_place(node)}: {EXTENDS!r} names no file: {shown}") from error
 
 
 def _merged(base: yaml.MappingNode, own: yaml.MappingNode) -> yaml.MappingNode:

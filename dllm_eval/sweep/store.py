@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dllm_eval.errors import UsageError
-from dllm_eval.files import read_json
+from dllm_eval.files import read_mapping
 from dllm_eval.records import RequestRecord, ScoreRecord
 from dllm_eval.sweep.cell_row import CELL_COLUMNS, Row, cell_row, stack_of
 from dllm_eval.sweep.folder import CellFolder, ResultsFolder
@@ -27,6 +27,7 @@ from dllm_eval.sweep.pairing import Known, Suite, prompts_of, version_text
 from dllm_eval.sweep.plan import Cell
 from dllm_eval.sweep.record_table import nullable, read_table, schema_of
 from dllm_eval.sweep.single_records import find_records
+from dllm_eval.sweep.whole import check_whole
 
 TEXTS = frozenset(
     {"prompt_end", "suffix_start", "response", "tokens", "pieces", "reveal_step", "repeat_seconds"}
@@ -81,6 +82,9 @@ def read_results(folders: Sequence[Path]) -> Results:
     """
     if not folders:
         raise UsageError("no results folder was named; name one that `dllm-eval sweep` wrote")
+    for number, path in enumerate(folders):
+        if Path(path).resolve() in [Path(other).resolve() for other in folders[:number]]:
+            raise UsageError(f"{str(path)!r} is named twice: its runs would count twice")
     found = _Found()
     sweeps = {number: Path(path) for number, path in enumerate(folders) if not _is_foreign(path)}
     for number, path in sweeps.items():
@@ -144,6 +148,8 @@ def _add_sweep(found: _Found, folder: ResultsFolder, number: int) -> None:
     asked, judged = _read_all([x.requests for x in own], [x.scores for x in own])
     for cell, files, requests, scores in zip(wanted, own, asked, judged, strict=True):
         row = cell_row(cell, files, scores, suffix, folder.path)
+        if row["finished"]:
+            check_whole(cell, files, row["done"], requests, scores)
         found.add(row, requests, scores, files.requests)
 
 
@@ -181,7 +187,7 @@ def _known(folders: Iterable[Path]) -> dict[str, Known]:
 
 
 def _known_cell(cell: Cell, files: CellFolder, suites: dict[str, Suite]) -> Known:
-    facts = read_json(files.provenance).get("tasks", {})
+    facts = read_mapping(files.provenance).get("tasks", {})
     runs = read_runs_of_lm_eval(files.lm_eval)
     logged = {task: run.samples(task) or [] for run in runs[-1:] for task in facts}
     shots = {fact.get("num_fewshot") for fact in facts.values()}

@@ -80,7 +80,10 @@ def test_one_timed_request_makes_nothing_certain(one_suite: FramesLike) -> None:
     for row in out.rows:
         assert row.num_timed == 1
         assert row.p_frontier != row.p_frontier
-        assert row.comparison is None or row.comparison.verdict == "not separable"
+        assert row.comparison is None or row.comparison.verdict in (
+            "not separable",
+            "worse, speed open",
+        )
         assert (
             row.comparison is None or row.comparison.latency_ratio != row.comparison.latency_ratio
         )

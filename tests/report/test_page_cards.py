@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 from page_frames import AUTOREGRESSIVE, CODE, DIFFUSION, FACTS, PageFrames, page_frames
 
+from dllm_eval.report import text
 from dllm_eval.report.first_look import Card, cards, summary
 from dllm_eval.stats.analysis import analyse
 from dllm_eval.stats.tables import task_tables
@@ -69,10 +70,32 @@ def test_enough_documents_prove_it() -> None:
     assert [card.level for card in drawn(frames)] == ["sure", "sure"]
 
 
+def slowed(frames: PageFrames) -> pd.DataFrame:
+    slow = frames.requests["cell_id"].str.contains("diffusion")
+    return frames.requests.assign(seconds=frames.requests["seconds"] * (1 + 99 * slow))
+
+
+@pytest.mark.parametrize(("documents", "level"), [(64, "likely"), (1000, "sure")])
+def test_autoregressive_is_as_hard_to_prove_faster(documents: int, level: str) -> None:
+    frames = page_frames(suites=(CODE,), batches=(1,), steps=(8,), documents=documents)
+    scores = scored(frames, diffusion=1.0, autoregressive=1.0)
+    (card,) = drawn(frames, requests=slowed(frames), scores=scores)
+    assert (card.winner, card.level) == ("autoregressive", level)
+    assert "faster at matched quality (within one point)" in card.headline
+    assert (f"{documents} documents are too few" in card.sure) == (level == "likely")
+
+
+def test_zero_has_no_sign() -> None:
+    assert [text.fixed(x) for x in (-0.04, 0.0, 0.04, -0.06)] == ["0.0", "0.0", "0.0", "-0.1"]
+    assert [text.signed(x) for x in (-0.04, 0.06, -1.0)] == ["0.0", "+0.1", "-1.0"]
+    assert text.percent(-1e-9) == "0.0 %"
+
+
 def test_a_model_at_chance_gives_nothing_to_match(code: PageFrames) -> None:
     (card,) = drawn(code, scores=scored(code, diffusion=None, autoregressive=0.0))
     assert (card.winner, card.level) == ("diffusion", "sure")
-    assert card.headline == f"Diffusion is better: {AUTOREGRESSIVE} is not clearly better than chance"
+    reason = f"{AUTOREGRESSIVE} is not clearly better than chance"
+    assert card.headline == f"Diffusion is better: {reason}"
     (card,) = drawn(code, scores=scored(code, diffusion=0.0, autoregressive=0.0))
     assert (card.winner, card.level) == ("neither", "open")
     assert card.sure == "No score is clearly above chance (0 %)."
@@ -132,5 +155,6 @@ def test_a_told_length_and_a_busy_machine_are_said(code: PageFrames) -> None:
     )
     (card,) = drawn(code, requests=requests)
     assert any("is told the length of the right answer" in x for x in card.caveats)
-    assert any("busy machine" in x for x in card.caveats)
+    assert any(x.startswith(f"{text.BUSY_MARK} Timed on a busy") for x in card.caveats)
+    assert all(x.busy and text.BUSY_MARK in x.latency for x in card.contestants)
     assert "speed was not compared" in card.headline

@@ -6,14 +6,24 @@ import json
 import re
 import shlex
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pandas as pd
 import pytest
-from page_frames import CODE, DIFFUSION, ERROR, FACTS, PageFrames, page_frames
+from page_frames import (
+    AUTOREGRESSIVE,
+    CODE,
+    DIFFUSION,
+    ERROR,
+    FACTS,
+    PageFrames,
+    page_frames,
+)
 
 from dllm_eval.report.beside import Beside
 from dllm_eval.report.details import details
 from dllm_eval.report.leaderboard import table
+from dllm_eval.report.provenance import compared
 from dllm_eval.report.render import csv_rows, page
 from dllm_eval.report.unfinished import NOT_RUN, unfinished_cells
 from dllm_eval.stats.analysis import TaskAnalysis, analyse
@@ -154,3 +164,20 @@ def test_scores_without_documents_stand_beside_the_tables(analyses: list[TaskAna
     assert "<td>40.2 to 59.8</td>" in written
     assert "<li>read from &lt;there&gt;</li>" in written
     assert 'id="beside"' not in page(analyses, [], None)
+
+
+def test_the_first_lines_say_what_was_compared(analyses: list[TaskAnalysis]) -> None:
+    models = f"{DIFFUSION} and {AUTOREGRESSIVE}"
+    assert compared(analyses[:1]) == f"{models} · laptop / transformers 5.23 float32"
+    assert compared(analyses) == f"{models} · 2 machines"
+    assert f'<p class="compared">{models} · 2 machines</p>' in page(analyses, [], None)
+
+
+def test_requests_timed_in_several_rounds_say_so(analyses: list[TaskAnalysis]) -> None:
+    first = analyses[0].rows[0]
+    twice = replace(first.configuration, latency_cells=("one", "two"))
+    many = replace(analyses[0], rows=(replace(first, configuration=twice), *analyses[0].rows[1:]))
+    for analysis, said in ((analyses[0], "36"), (many, "36 in 2 rounds")):
+        found: Any = details([analysis], {})
+        row = found["suites"][0][0]
+        assert ["requests timed", said] in [found["facts"][i] for i in row["result"]]

@@ -78,7 +78,12 @@ def test_a_floor_takes_the_fastest_model_that_reaches_it(frames: Frames) -> None
     row = found.analysis.rows[found.found.pick.row]
     assert row.configuration.model == "reference-ar"
     assert "(the best autoregressive setting less 2 points)" in lines(found)[0]
-    assert "Runner-up: none, nothing else meets the budget." in lines(found)
+    said = lines(found)
+    assert "Runner-up: none, nothing else reaches the floor." in said
+    (sure,) = [line for line in said if line.startswith("Confidence: ")]
+    assert sure.endswith("its own score less 2 points, which it reaches by definition.")
+    assert sure.count("that it reaches the floor") == 1
+    assert "budget" not in " ".join(said)
 
 
 def test_when_nothing_qualifies_it_says_by_how_much(frames: Frames) -> None:

@@ -13,6 +13,7 @@ import pytest
 from dllm_eval.errors import UsageError
 from dllm_eval.report import ReportPaths, write_frames
 from dllm_eval.report.payload import as_script
+from dllm_eval.report.verdict import refusal, verdict
 from dllm_eval.stats.analysis import TaskAnalysis, analyse
 from dllm_eval.stats.tables import task_tables
 
@@ -188,8 +189,46 @@ def test_an_ar_row_of_another_machine_gives_no_speed_up(two_machines: FramesLike
     for row in alone:
         assert row.comparison is not None
         assert row.comparison.latency_ratio != row.comparison.latency_ratio
-        assert row.comparison.verdict == "not separable"
+        assert row.comparison.verdict in ("not separable", "worse, speed open")
+    # One step answers a seventh of what AR answers: seconds need not be known to say so.
+    assert "worse, speed open" in {r.comparison.verdict for r in alone if r.comparison}
+    said = verdict(out)
+    assert "no autoregressive model was run beside it" not in said
+    assert "reference-ar scores higher (" in said
+    assert "speed was not compared" in said
     assert [g.speedups for g in out.groups if g.machine != "H200"] == [{}]
+
+
+def test_a_run_without_seconds_is_no_second_machine(two_machines: FramesLike) -> None:
+    cells = two_machines.cells
+    here = (cells["machine"] != "H200") & (cells["kind"] == "diffusion")
+    brought = (cells["machine"] == "H200") & (cells["kind"] == "autoregressive")
+    kept = cells[here | (brought & (cells["purpose"] == "quality"))]
+    out = analyses_of(kept, two_machines)["ref_humaneval"]
+    assert len(out.groups) == 2
+    assert refusal(out) == ""
+    assert "reference-ar scores higher (" in verdict(out)
+    both = analyses_of(cells, two_machines)["ref_humaneval"]
+    assert "on 2 different machine and stack pairs" in refusal(both)
+
+
+def test_without_an_ar_run_anywhere_that_is_said(one_suite: FramesLike) -> None:
+    kept = one_suite.cells[one_suite.cells["kind"] == "diffusion"]
+    out = analyses_of(kept, one_suite)["ref_humaneval"]
+    assert "no autoregressive model was run beside it" in verdict(out)
+
+
+def test_where_only_the_largest_run_is_near_the_best_it_is_not_called_cheap(
+    one_suite: FramesLike,
+) -> None:
+    def knee(kept: pd.DataFrame) -> str:
+        return verdict(analyses_of(kept, one_suite)["ref_humaneval"])
+
+    cells = one_suite.cells
+    rising = cells[(cells["kind"] == "autoregressive") | cells["dial_value"].isin([1.0, 8.0])]
+    said = knee(rising)
+    assert "cheaper than the dearest run, 8 steps, surely comes within 1.0 point" in said
+    assert "The cheapest setting" not in said
 
 
 def test_half_a_sweep_reports_what_is_there(one_suite: FramesLike, tmp_path: Path) -> None:

@@ -184,6 +184,24 @@ def test_more_monte_carlo_noise_than_seen_in_all_leaves_nothing_to_tell(
     assert np.isnan(out.documents)
 
 
+@pytest.mark.parametrize(("degrees", "known"), [(1.0, False), (2.9, False), (3.0, True)])
+def test_too_few_samples_leave_the_noise_unknown(
+    quiz: Quiz, values: Floats, chances: Floats, degrees: float, known: bool
+) -> None:
+    cells, requests, scores = frames(quiz, values, chances)
+    out = noise_of((cells, requests.assign(degrees=degrees), scores))
+    assert np.isnan([out.monte_carlo, out.documents, out.changed_answers]).all() != known
+    assert out.score > 0.0
+    if known:
+        assert out == noise_of((cells, requests, scores))
+
+
+def test_exact_values_have_no_degrees_and_stay_exact(quiz: Quiz, values: Floats) -> None:
+    cells, requests, scores = frames(quiz, values, None)
+    out = noise_of((cells, exact(requests).assign(degrees=None), scores))
+    assert out.monte_carlo == out.changed_answers == 0.0
+
+
 def test_all_right_is_not_certainty(quiz: Quiz, values: Floats, chances: Floats) -> None:
     cells, requests, scores = frames(quiz, values, chances)
     assert np.isnan(noise_of((cells, requests, scores.assign(value=1.0))).score)

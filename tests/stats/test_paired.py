@@ -5,9 +5,9 @@ import pytest
 from scipy.stats import binom, binomtest
 
 from dllm_eval.stats.paired import (
-    part_p_values,
     holm,
     mcnemar,
+    part_p_values,
     sign_test,
     verdicts,
 )

@@ -48,3 +48,13 @@ def chromium() -> str:
     if os.environ.get(REQUIRE) == "1":
         pytest.fail(f"{reason}, and {REQUIRE}=1 asks for one")
     pytest.skip(reason)
+
+
+def section(name: str) -> str:
+    """The selector of a suite's section."""
+    return f'section.suite:has(h2:text-is("{name}"))'
+
+
+def texts(page: Page, selector: str) -> list[str]:
+    """What stands in the visible matches."""
+    return [found.inner_text() for found in page.locator(f"{selector}:visible").all()]

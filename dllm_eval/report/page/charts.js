@@ -29,6 +29,7 @@ function marker(kind, x, y, r, attributes, parent) {
     case "P": return polygon([[-.4, -1.1], [.4, -1.1], [.4, -.4], [1.1, -.4], [1.1, .4], [.4, .4], [.4, 1.1], [-.4, 1.1], [-.4, .4], [-1.1, .4], [-1.1, -.4], [-.4, -.4]]);
     case "X": return polygon([[-1, -1], [-.4, -1], [0, -.4], [.4, -1], [1, -1], [.4, 0], [1, 1], [.4, 1], [0, .4], [-.4, 1], [-1, 1], [-.4, 0]]);
     case "*": return polygon([...Array(10).keys()].map((i) => { const a = Math.PI * i / 5, l = i % 2 ? .55 : 1.4; return [l * Math.sin(a), -l * Math.cos(a)]; }));
+    case "x": return make("path", { d: `M${x - r},${y - r}L${x + r},${y + r}M${x - r},${y + r}L${x + r},${y - r}`, ...attributes, fill: "none" }, parent);
     default: return make("circle", { cx: x, cy: y, r, ...attributes }, parent);
   }
 }
@@ -56,7 +57,7 @@ function pointNode(svg, curve, p, x, y, suite, plain) {
   const node = make("g", { class: "point", role: "button", "aria-haspopup": "dialog", "aria-label": describe(p), "data-dial": p.dial ?? "", "data-series": p.series, "data-id": p.id }, svg);
   make("circle", { class: "halo", cx: x, cy: y, r: 13, fill: colour }, node);
   // Crossed as in the drawn figures: guessing is on no frontier.
-  marker(p.above_chance ? curve.marker : "X", x, y, plain || p.on_own_frontier ? size : .6 * size,
+  marker(p.above_chance ? curve.marker : "x", x, y, plain || p.on_own_frontier ? size : .6 * size,
     { fill: plain || p.on_frontier ? colour : "var(--paper)", stroke: colour, "stroke-width": 2 }, node);
   hint(node, describe(p));
   const press = () => {

@@ -28,8 +28,12 @@ function offerBoard() {
   host.replaceChildren(button(`Download as CSV${count}`, () => save("leaderboard.csv", new Blob([text()], { type: "text/csv" }))));
 }
 
+// Room for what a saved chart says beside and above itself.
+const LEFT = 24, ABOVE = 50;
+
 // A copy of a chart that needs no page: styles written out, its legend below it, paper behind it.
-function standalone(chart) {
+// `said`: its title, the name of the upright axis, and the machine.
+function standalone(chart, said) {
   const copy = chart.cloneNode(true), styled = [...chart.querySelectorAll("*")];
   [...copy.querySelectorAll("*")].forEach((node, i) => {
     const style = getComputedStyle(styled[i]);
@@ -39,8 +43,15 @@ function standalone(chart) {
   for (const halo of copy.querySelectorAll('circle[r="13"], circle[r="12"]')) halo.remove();
   const { width, height } = chart.viewBox.baseVal, entries = [...chart.parentElement.querySelectorAll(".legend li")];
   const ink = getComputedStyle(document.body), total = height + 14 + 20 * entries.length;
-  for (const [name, value] of Object.entries({ xmlns: SVG, width, height: total, viewBox: `0 0 ${width} ${total}` })) copy.setAttribute(name, value);
-  copy.prepend(make("rect", { width, height: total, fill: ink.backgroundColor }));
+  const paper = { width: width + LEFT, height: total + ABOVE };
+  for (const [name, value] of Object.entries({ xmlns: SVG, ...paper, viewBox: `${-LEFT} ${-ABOVE} ${paper.width} ${paper.height}` })) copy.setAttribute(name, value);
+  copy.prepend(make("rect", { x: -LEFT, y: -ABOVE, ...paper, fill: ink.backgroundColor }));
+  const write = (text, more) => make("text", { fill: ink.color, "font-size": 12, "font-family": ink.fontFamily, ...more }, copy, text);
+  // A long line is written smaller, not cut off.
+  const size = (text, most) => Math.min(most, 1.75 * paper.width / text.length);
+  write(said.title, { x: 8 - LEFT, y: 20 - ABOVE, "font-size": size(said.title, 15), "font-weight": 600 });
+  write(said.place, { x: 8 - LEFT, y: 38 - ABOVE, "font-size": size(said.place, 12) });
+  write(said.up, { transform: `translate(-10 ${height / 2}) rotate(-90)`, "text-anchor": "middle" });
   entries.forEach((entry, i) => {
     const line = make("g", { transform: `translate(8 ${height + 12 + 20 * i})` }, copy), sign = entry.querySelector("svg");
     if (sign) line.append(...[...sign.cloneNode(true).children]);
@@ -49,8 +60,8 @@ function standalone(chart) {
   return new Blob([new XMLSerializer().serializeToString(copy)], { type: "image/svg+xml" });
 }
 
-function saveImage(chart, name) {
-  const source = URL.createObjectURL(standalone(chart)), image = new Image();
+function saveImage(chart, name, said) {
+  const source = URL.createObjectURL(standalone(chart, said)), image = new Image();
   image.addEventListener("load", () => {
     const canvas = element("canvas", { width: 2 * image.width, height: 2 * image.height });
     canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
@@ -61,9 +72,9 @@ function saveImage(chart, name) {
 }
 
 // The two buttons below the chart in `host`.
-function tools(host, name) {
+function tools(host, name, said) {
   const chart = host.querySelector("svg.chart");
   host.append(element("p", { class: "tools" },
-    button("SVG", () => save(fileName(name, "svg"), standalone(chart)), { "aria-label": `Download the chart ${name} as SVG` }), " ",
-    button("PNG", () => saveImage(chart, fileName(name, "png")), { "aria-label": `Download the chart ${name} as PNG` })));
+    button("SVG", () => save(fileName(name, "svg"), standalone(chart, said)), { "aria-label": `Download the chart ${name} as SVG` }), " ",
+    button("PNG", () => saveImage(chart, fileName(name, "png"), said), { "aria-label": `Download the chart ${name} as PNG` })));
 }

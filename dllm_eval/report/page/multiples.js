@@ -42,7 +42,7 @@ function drawPanel(host, entry, panel, place, all) {
   }
   roving([...svg.querySelectorAll(".point")]);
   legend(box, place.curves.filter((c) => curves.some((x) => x.series === c.series)), svg);
-  tools(box, `${panel.key} ${entry.suite}`);
+  tools(box, `${panel.key} ${entry.suite}`, { title: `${entry.suite}: ${panel.title.toLowerCase()}`, up: panel.y, place: place.place });
 }
 
 function evenTicks(low, high) {

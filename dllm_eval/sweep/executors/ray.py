@@ -21,6 +21,7 @@ from dllm_eval.sweep.executors.ray_places import Demand
 from dllm_eval.sweep.executors.ray_pool import RayPool
 from dllm_eval.sweep.stage import Stage
 
+_KNOCK_S = 5.0
 _OBJECT_STORE_BYTES = 256 * 2**20
 """Of an instance started here: nothing travels through it."""
 
@@ -87,6 +88,7 @@ class RayExecutor:
         ray = extra("ray", "ray")
         if ray.is_initialized():
             return ray
+        _knock(self.address)
         try:
             if self.address == "local":
                 _start(ray)
@@ -112,6 +114,24 @@ class RayExecutor:
             return ray_nodes.asked_nodes(ray, nodes, folder, str(marker))
         finally:
             (folder / marker).unlink()
+
+
+def _knock(address: str) -> None:
+    """Looks whether anybody listens at HOST:PORT; Ray itself would try for minutes.
+
+    Raises:
+        UsageError: Nobody does.
+    """
+    host, _, port = address.rpartition(":")
+    if not host or "/" in address or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=_KNOCK_S).close()
+    except (OSError, OverflowError) as error:
+        raise UsageError(
+            f"nobody answers at --ray-address {address} ({error}); start a cluster with `ray start "
+            f"--head`, or pass --ray-address local"
+        ) from error
 
 
 def _prepare() -> None:
