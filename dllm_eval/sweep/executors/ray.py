@@ -88,7 +88,7 @@ class RayExecutor:
         ray = extra("ray", "ray")
         if ray.is_initialized():
             return ray
-        _knock(self.address)
+        knock(self.address)
         try:
             if self.address == "local":
                 _start(ray)
@@ -116,7 +116,7 @@ class RayExecutor:
             (folder / marker).unlink()
 
 
-def _knock(address: str) -> None:
+def knock(address: str) -> None:
     """Looks whether anybody listens at HOST:PORT; Ray itself would try for minutes.
 
     Raises:
