@@ -101,7 +101,7 @@ class CellFolder:
     @property
     def finished(self) -> bool:
         """Whether everything of the cell is there."""
-        return self.done.exists() and self.scores.exists() and self.requests.exists()
+        return self.done.exists()
 
     @property
     def settled(self) -> bool:

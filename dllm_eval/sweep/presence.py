@@ -83,9 +83,14 @@ class Presence:
 
 
 def clear_away(files: CellFolder) -> None:
-    """Removes what killed processes left of a cell: leases, and files they were writing."""
+    """Removes what killed processes left of a cell: leases, and files they were writing.
+
+    A cell that lost its scores or requests since it was finished is to be finished again.
+    """
     leases = (files.lease, *files.share_leases)
     if not files.path.exists() or any(live_holder(lease) for lease in leases):
         return
+    if not (files.scores.exists() and files.requests.exists()):
+        files.done.unlink(missing_ok=True)
     for path in (*leases, *files.path.glob(f".*{TEMPORARY}")):
         path.unlink(missing_ok=True)
