@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from dllm_eval import report
@@ -157,7 +158,9 @@ def extents(figure: Figure) -> tuple[list[tuple[str, Bbox]], Bbox, Bbox]:
     canvas = FigureCanvasAgg(figure)
     renderer = canvas.get_renderer()  # type: ignore[no-untyped-call]
     axes = figure.axes[0]
-    labels = [(x.get_text(), x.get_window_extent(renderer)) for x in axes.texts]
+    figure.draw(renderer)
+    # Of an annotation only the words: the line that leads to its point may touch others.
+    labels = [(x.get_text(), Text.get_window_extent(x, renderer)) for x in axes.texts]
     return labels, axes.get_window_extent(renderer), figure.legends[0].get_window_extent(renderer)
 
 
