@@ -93,7 +93,7 @@ def answer_frames(
     if not rows:
         raise UsageError(
             f"every setting of suite {table.suite!r} was timed while the machine was busy; time "
-            f"them again on an idle one"
+            f"them again on an idle one, with dllm-eval sweep SPEC --retime"
         )
     rival = best_autoregressive(table, place)
     found = recommend(candidates_of(analysis, rows, rival), asked.budget)

@@ -9,7 +9,10 @@ from dllm_eval.stats.tables import Configuration
 
 UNKNOWN_TEXT = "–"
 BUSY_MARK = "†"
-BUSY_NOTE = f"{BUSY_MARK} measured while the machine was busy: run again on an idle one."
+BUSY_NOTE = (
+    f"{BUSY_MARK} measured while the machine was busy: time again on an idle one, with dllm-eval "
+    "sweep SPEC --retime."
+)
 
 
 def fixed(value: float, *, digits: int = 1) -> str:

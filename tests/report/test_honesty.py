@@ -183,7 +183,7 @@ def test_nothing_is_claimed_from_a_busy_machine(frames: FramesLike, threads: int
     (section,) = sections(out)
     shown = next(r for r in section.rows if r[1].shown == "8")
     assert shown[section.header.index("p50 latency per question")].shown.endswith(" †")
-    assert "run again on an idle one" in " ".join(section.remarks)
+    assert "dllm-eval sweep SPEC --retime" in " ".join(section.remarks)
     assert "left out" in verdict(out)
 
 
