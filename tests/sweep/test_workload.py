@@ -102,6 +102,7 @@ def test_a_limit_is_of_each_task_and_requests_stay_with_their_document() -> None
     assert asked.most_tokens == 8
 
 
-def test_documents_that_cannot_be_had_say_so() -> None:
+def test_documents_that_cannot_be_had_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DLLM_EVAL_DATA", raising=False)
     with pytest.raises(UnknownDocuments, match="the documents of 'dllm_reversal_curse' are not he"):
         documents("dllm_reversal_curse", None, None, ())
