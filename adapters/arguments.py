@@ -7,7 +7,14 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from dllm_eval.errors import UsageError, unknown
 from dllm_eval.families import Family
@@ -116,10 +123,26 @@ class DiffusionArguments(Arguments):
         return tuple(int(text) for text in self.infill_lengths.split("-"))
 
 
+MOST_DRAFTED = {"prompt_lookup": 10, "assisted": 4}
+"""Where `draft_tokens` is not set. Ten is what transformers' `PromptLookupCandidateGenerator` takes
+for itself."""
+DRAFTING = {
+    "assistant": ("assisted",),
+    "draft_tokens": ("prompt_lookup", "assisted"),
+    "lookup_ngram": ("prompt_lookup",),
+}
+"""Argument -> the ways to guess that read it."""
+
+
 class AutoregressiveArguments(Arguments):
     """The arguments of `dllm-ar`."""
 
-    cache: Literal["dynamic", "static"] = "dynamic"
+    cache: Literal["auto", "dynamic", "static"] = "auto"
+    """Keys and values that grow with every token, or are allocated at once; "auto" is "static"
+    where decoding is compiled, else "dynamic"."""
+    compile: Literal["none", "default", "reduce-overhead"] = "none"
+    """Whether passes of one token run compiled, and as CUDA graphs, on static caches of a few
+    lengths; rounding differs from eager passes'."""
     temperature: float = Field(default=0.0, ge=0)
     gen_length: int | None = Field(default=None, ge=1)
     """Most tokens per answer, whatever a task asks; None leaves it to the task."""
@@ -129,9 +152,21 @@ class AutoregressiveArguments(Arguments):
     """How one gap is put to the model: "auto" by the infilling tokens that the tokenizer has, a
     format of `fim.py` by its name, or "none" for the text before the gap alone."""
 
-    @field_validator("fim", mode="before")
+    assistant: str | None = None
+    """The smaller model of `speculative=assisted`: a folder, a hub id or a shipped one."""
+    draft_tokens: int | None = Field(default=None, ge=1)
+    """Most tokens that are guessed at once; None is `MOST_DRAFTED`."""
+    lookup_ngram: int | None = Field(default=None, ge=1)
+    """The longest end of a text that `speculative=prompt_lookup` looks up in it; None is 2."""
+    speculative: Literal["none", "prompt_lookup", "assisted"] = Field(
+        default="none", validate_default=True
+    )
+    """Who guesses the next tokens, so that a pass may give several; greedy answers stay as they
+    are, sampled ones keep their distribution."""
+
+    @field_validator("fim", "compile", "speculative", mode="before")
     @classmethod
-    def _none_is_a_format(cls, value: object) -> object:
+    def _none_is_a_name(cls, value: object) -> object:
         return "none" if value is None else value
 
     @field_validator("fim")
@@ -141,12 +176,39 @@ class AutoregressiveArguments(Arguments):
             raise ValueError(f"accepted: {', '.join(FIM_NAMES)}")
         return value
 
+    @field_validator("compile")
+    @classmethod
+    def _compiled_on_static_caches(cls, value: str, info: ValidationInfo) -> str:
+        if value != "none" and info.data.get("cache") == "dynamic":
+            raise ValueError("it needs a static cache; leave cache unset, or set compile=none")
+        return value
+
+    @field_validator("speculative")
+    @classmethod
+    def _whole(cls, value: str, info: ValidationInfo) -> str:
+        given = info.data
+        if value != "none" and (
+            given.get("compile") != "none" or given.get("cache") not in ("auto", "dynamic")
+        ):
+            raise ValueError("its cache takes tokens back: set compile=none and cache=dynamic")
+        if value == "assisted" and given.get("assistant") is None:
+            raise ValueError("name the smaller model: assistant=FOLDER or a hub id")
+        for name, readers in DRAFTING.items():
+            if given.get(name) is not None and value not in readers:
+                raise ValueError(f"{name} is read with speculative={' or '.join(readers)} alone")
+        return value
+
+    @property
+    def most_drafted(self) -> int:
+        """Most tokens that are guessed at once; 0 where nobody guesses."""
+        return self.draft_tokens or MOST_DRAFTED.get(self.speculative, 0)
+
 
 def _positive(text: str) -> bool:
     return text.isascii() and text.isdigit() and int(text) > 0
 
 
-Parsed = TypeVar("Parsed", bound=Arguments)
+Parsed = TypeVar("Parsed", bound=BaseModel)
 
 
 def parse(

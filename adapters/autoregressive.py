@@ -5,6 +5,7 @@ builds it by name through the registry. There is always a KV cache.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,16 +16,16 @@ from dllm_eval.errors import UsageError
 from dllm_eval.likelihood.question import Question
 from dllm_eval.loading import load_autoregressive
 from dllm_eval.records import Infill
-from dllm_eval.samplers.autoregressive import fill_gaps
 
 from .arguments import AutoregressiveArguments, parse, without_none_texts
 from .autoregressive_scoring import score_causal
+from .autoregressive_tiers import Tier, load_assistant
 from .base import EvaluationLM
 from .distributed import launched
 from .fim import fim_of
 from .gaps import Gaps, gaps_of
 from .in_turn import ids_between, joined, kept_ids
-from .jobs import GenerationJob, Identity, Pair, content_seed, read_keywords
+from .jobs import GenerationJob, Identity, Ids, Pair, content_seed, read_keywords
 
 FALLBACK_CONTEXT = 2048
 
@@ -53,6 +54,7 @@ class AutoregressiveLM(EvaluationLM):
             dtype=arguments.dtype,
             device=launched().device or arguments.device,
         )
+        self.assistant = load_assistant(arguments, tokenizer, str(self.model.device))
         super().__init__(
             arguments,
             tokenizer=tokenizer,
@@ -61,6 +63,29 @@ class AutoregressiveLM(EvaluationLM):
         )
         self.fim = fim_of(arguments.fim, self.codec)
         self.end_ids = self._end_ids()
+        self.decoder = Tier(
+            model=self.model,
+            arguments=arguments,
+            ends=self.end_ids,
+            assistant=self.assistant,
+        )
+        self.stopwatch = self.decoder.stopwatch(self.stopwatch)
+
+    @staticmethod
+    def check_arguments(given: dict[str, Any]) -> None:
+        """What can be said of arguments before any weight is read; an error is a `UsageError`."""
+        parse("dllm-ar", AutoregressiveArguments, without_none_texts(given), ())
+
+    @property
+    def tier(self) -> str:
+        """Which way of decoding this is, in words for tables."""
+        return self.decoder.name
+
+    def provenance(self) -> dict[str, Any]:
+        """The assistant, where there is one."""
+        if self.assistant is None:
+            return {}
+        return {"assistant": {"name": self.assistant.name, "weights": self.assistant.weights}}
 
     def _end_ids(self) -> tuple[int, ...]:
         published = self.model.generation_config.eos_token_id
@@ -74,7 +99,8 @@ class AutoregressiveLM(EvaluationLM):
         return "none" if self.fim is None else self.fim.layout.name
 
     def _settings(self) -> str:
-        return f"{super()._settings()} fim {self.fim_name}"
+        guessed = "" if self.assistant is None else f" assistant {self.assistant.weights}"
+        return f"{super()._settings()} fim {self.fim_name}{guessed}"
 
     def _job(self, request: Instance, identity: Identity) -> GenerationJob:
         keywords = read_keywords(request.args[1], self.settings.temperature)
@@ -120,18 +146,14 @@ class AutoregressiveLM(EvaluationLM):
 
     def _decode(self, batch: Sequence[GenerationJob]) -> list[Generation]:
         until = batch[0].until
-        found = fill_gaps(
-            self.model,
+        found = self.decoder.fill(
             [(job.prompt, job.between) for job in batch],
-            max_new_tokens=batch[0].length,
-            eos_ids=self.end_ids,
-            temperature=self.settings.temperature,
-            cache=self.settings.cache,
+            length=batch[0].length,
             stop=partial(self.codec.ends_with, until=until) if until else None,
             kept=lambda row, visible: kept_ids(visible, batch[row], self.codec),
         )
         return [
-            joined(job.between, answers) if job.between else answers[0]
+            _whole(job.between, answers) if job.between else answers[0]
             for job, answers in zip(batch, found, strict=True)
         ]
 
@@ -150,3 +172,15 @@ class AutoregressiveLM(EvaluationLM):
             pad_id=self.codec.end_id,
             tokens_per_forward=self.settings.batch_size * self.max_length,
         )
+
+
+def _whole(between: Sequence[Ids], answers: Sequence[Generation]) -> Generation:
+    """The answers to several gaps as one, with what an assistant's passes cost."""
+    whole = joined(between, answers)
+    if whole.draft_nfe is None:
+        return whole
+    return replace(
+        whole,
+        draft_nfe=sum(answer.draft_nfe or 0 for answer in answers),
+        draft_positions=sum(answer.draft_positions or 0 for answer in answers),
+    )

@@ -18,6 +18,7 @@ from lm_eval.api.model import TemplateLM
 from dllm_eval.api import Generation, Likelihood
 from dllm_eval.errors import UsageError
 from dllm_eval.likelihood.question import Question
+from dllm_eval.load import Load
 from dllm_eval.loading import resolve_checkpoint, weights_hash
 from dllm_eval.records import RequestLog, RequestType
 
@@ -36,6 +37,7 @@ from .jobs import (
     ScoringUnit,
     identities,
 )
+from .load import answer_under_load, refuse_under_load
 from .questions import scoring_units
 from .records import answers_of, response_of, score_of, value_of
 from .scoring import Scoring
@@ -52,6 +54,8 @@ class EvaluationLM(TemplateLM):
     kind: ClassVar[Literal["diffusion", "autoregressive"]]
     reads_last_target: ClassVar[bool]
     """Whether a target's last token takes a position of its own, as a mask does."""
+    load: Load | None = None
+    """What is offered instead of all requests at once; a sweep's load cells set it."""
 
     tokenizer: Any
     _device: Any
@@ -130,13 +134,7 @@ class EvaluationLM(TemplateLM):
         """The conversation as the checkpoint's own template writes it."""
         if self.tokenizer.chat_template is None:
             raise UsageError(f"{self.arguments.pretrained} has no chat template; leave it off")
-        text: str = self.tokenizer.apply_chat_template(
-            chat_history,
-            tokenize=False,
-            add_generation_prompt=add_generation_prompt,
-            continue_final_message=not add_generation_prompt,
-        )
-        return text
+        return self.codec.conversation(chat_history, answer_follows=add_generation_prompt)
 
     def tok_encode(
         self, string: str, add_special_tokens: bool | None = None, **_: object
@@ -147,17 +145,11 @@ class EvaluationLM(TemplateLM):
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         """One answer per request, cut before its first stop string or end-of-text."""
         jobs = [self._job(r, i) for r, i in zip(requests, self._identities(requests), strict=True)]
+        if self.load is not None:
+            return answer_under_load(self._decoding(None), self.load, jobs, self.batch_size)
         with together(self.processes, self.log, self.share, jobs) as share:
-            decoding = Decoding(
-                kind=self.kind,
-                decode=self._decode,
-                codec=self.codec,
-                stopwatch=self.stopwatch,
-                halving=self.halving,
-                log=self.log,
-                share=share,
-            )
-            decoding.run(jobs, self.batch_size, hidden=disable_tqdm or self.processes.rank > 0)
+            hidden = disable_tqdm or self.processes.rank > 0
+            self._decoding(share).run(jobs, self.batch_size, hidden=hidden)
         answers = answers_of(self.log, jobs, response_of, absent="", share=self.share)
         self._remember("generate_until", requests, answers)
         return answers
@@ -234,9 +226,21 @@ class EvaluationLM(TemplateLM):
         """Positions of a scored canvas behind its target."""
         return 0
 
+    def _decoding(self, share: Share | None) -> Decoding:
+        return Decoding(
+            kind=self.kind,
+            decode=self._decode,
+            codec=self.codec,
+            stopwatch=self.stopwatch,
+            halving=self.halving,
+            log=self.log,
+            share=share,
+        )
+
     def _score_all(
         self, units: list[ScoringUnit], request_type: RequestType, disable_tqdm: bool
     ) -> None:
+        refuse_under_load(self.load, request_type)
         jobs = [job for unit in units for job in unit.jobs]
         with together(self.processes, self.log, self.share, jobs) as share:
             scoring = Scoring(
@@ -270,14 +274,12 @@ class EvaluationLM(TemplateLM):
     def _scoring_job(
         self, identity: Identity, windows: tuple[Pair, ...], text: RollingText | None = None
     ) -> ScoringJob:
-        seed = self.arguments.seed
-        return ScoringJob(identity=identity, windows=windows, seed=seed, text=text)
+        return ScoringJob(identity=identity, windows=windows, seed=self.arguments.seed, text=text)
 
     def _rolling_job(self, identity: Identity, text: str) -> ScoringJob:
         ids = self.codec.encode(text, add_special_tokens=False)
         windows = tuple(self.rolling.windows(ids, self.prefix_token_id))
-        num_bytes = len(text.encode("utf-8"))
-        facts = RollingText(window_tokens=self.rolling.tokens, num_bytes=num_bytes)
+        facts = RollingText(window_tokens=self.rolling.tokens, num_bytes=len(text.encode("utf-8")))
         return self._scoring_job(identity, windows, facts)
 
     def _truncated(self, ids: Sequence[int], room: int) -> Ids:

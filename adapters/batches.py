@@ -21,15 +21,20 @@ Share = tuple[int, int]
 Batch = TypeVar("Batch")
 
 
-def batches(jobs: Sequence[GenerationJob], size: int) -> Iterator[list[GenerationJob]]:
-    """Batches of generations of one length and stopping rule, each in the order of the jobs.
+def company(job: GenerationJob) -> Hashable:
+    """Equal for jobs that can share a batch.
 
     Canvases of a batch have as many positions to fill, and requests filled in turn as many gaps.
     """
+    to_fill = job.length - len(job.prompt.given)
+    return (job.length, to_fill, len(job.between), job.until, job.infill)
+
+
+def batches(jobs: Sequence[GenerationJob], size: int) -> Iterator[list[GenerationJob]]:
+    """Batches of generations of one length and stopping rule, each in the order of the jobs."""
     groups: dict[Hashable, list[GenerationJob]] = defaultdict(list)
     for job in jobs:
-        to_fill = job.length - len(job.prompt.given)
-        groups[job.length, to_fill, len(job.between), job.until, job.infill].append(job)
+        groups[company(job)].append(job)
     for members in groups.values():
         for start in range(0, len(members), size):
             yield members[start : start + size]

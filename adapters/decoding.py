@@ -57,7 +57,7 @@ class Decoding:
             batch,
             shape=(batch[0].length, rounded(positions)),
             positions=positions,
-            attempt=self._timed,
+            attempt=self.timed,
         )
         for jobs, timed in pieces:
             facts = BatchFacts.of(self.kind, timed, len(jobs))
@@ -65,7 +65,8 @@ class Decoding:
                 if job.identity.key in wanted:
                     self.log.put(generation_record(job, generation, self.codec, facts))
 
-    def _timed(self, jobs: Sequence[GenerationJob]) -> Timed[list[Generation]]:
+    def timed(self, jobs: Sequence[GenerationJob]) -> Timed[list[Generation]]:
+        """Decodes jobs that can share a batch, with the stopwatch's warm-up and repetitions."""
         return self.stopwatch.time(
             lambda: self.decode(jobs),
             kind="generate",

@@ -48,12 +48,16 @@ def autoregressive(given: Mapping[str, Any], folder: Path | None) -> Forecast | 
 
     With the KV cache the last token is never read, so prompt + tokens - 1 positions are processed.
     An infilling prompt has the suffix and three more tokens where the tokenizer knows them.
+    Guesses make it fewer passes, of more positions; an assistant's own cost is not told.
 
     Raises:
         UsageError: A bad argument.
     """
     arguments = parse("dllm-ar", AutoregressiveArguments, without_none_texts(given), ())
     measured = _readable(folder)
+
+    def rejected(tokens: int) -> int:  # all guesses of every pass, none beyond the last token
+        return sum(min(arguments.most_drafted, left) for left in range(tokens))
 
     def work(request: Request) -> Work | None:
         asked = _asked(request, measured)
@@ -69,12 +73,8 @@ def autoregressive(given: Mapping[str, Any], folder: Path | None) -> Forecast | 
         tokens = min(limits, default=arguments.max_gen_toks)
         # Several gaps are filled in turn, each behind all texts and answers before it.
         read_again = sum(gap * (tokens + asked.given_tokens) for gap in range(num_gaps))
-        told = Work(
-            forwards=num_gaps * tokens,
-            positions=num_gaps * (prompt + tokens - 1) + read_again,
-            at_most=True,
-        )
-        return _known(measured, told)
+        read = num_gaps * (prompt + tokens - 1 + rejected(tokens)) + read_again
+        return _known(measured, Work(forwards=num_gaps * tokens, positions=read, at_most=True))
 
     return work
 

@@ -36,18 +36,12 @@ def chat_template(folder: Path) -> Callable[..., str]:
     Raises:
         UsageError: The folder's tokenizer is not `readable`, or has no template.
     """
-    tokenizer = _codec(folder).tokenizer
-    if tokenizer.chat_template is None:
+    codec = _codec(folder)
+    if codec.tokenizer.chat_template is None:
         raise UsageError(f"{folder.name} has no chat template; leave apply_chat_template off")
 
     def apply(history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
-        text: str = tokenizer.apply_chat_template(
-            history,
-            tokenize=False,
-            add_generation_prompt=add_generation_prompt,
-            continue_final_message=not add_generation_prompt,
-        )
-        return text
+        return codec.conversation(history, answer_follows=add_generation_prompt)
 
     return apply
 

@@ -155,6 +155,8 @@ def generation_record(
         canvas_tokens=len(generation.tokens) - given,
         nfe=generation.nfe,
         positions=generation.positions,
+        draft_nfe=generation.draft_nfe,
+        draft_positions=generation.draft_positions,
         seed=job.prompt.seed,
         stop_reason="stop_string" if stopped else generation.stop_reason,
         host_syncs=generation.host_syncs,

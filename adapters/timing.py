@@ -38,6 +38,8 @@ class Stopwatch:
     device: torch.device
     warmup: int
     repeats: int
+    compiled: Callable[[], int] | None = None
+    """How many shapes have been compiled by now; None where nothing is."""
     _warm: set[tuple[str, int, int]] = field(default_factory=set)
 
     def time(

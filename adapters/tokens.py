@@ -110,3 +110,18 @@ class Codec:
             if all(trial[: len(ids)] == ids for trial in trials):
                 return text[:end], text[end:]
         return text, ""
+
+    def conversation(self, history: list[dict[str, str]], *, answer_follows: bool = True) -> str:
+        """A conversation as the tokenizer's own template writes it.
+
+        Args:
+            history: The turns.
+            answer_follows: Whether the next turn is begun; else the last one goes on.
+        """
+        text: str = self.tokenizer.apply_chat_template(
+            history,
+            tokenize=False,
+            add_generation_prompt=answer_follows,
+            continue_final_message=not answer_follows,
+        )
+        return text

@@ -41,6 +41,7 @@ class Shape:
 SHAPES = {
     "tiny": Shape(vocab_size=300, width=32, inner_width=64, num_layers=2, num_heads=2),
     "small": Shape(vocab_size=8192, width=256, inner_width=768, num_layers=4, num_heads=4),
+    "small-32k": Shape(vocab_size=32000, width=256, inner_width=768, num_layers=4, num_heads=4),
     "small-126k": Shape(vocab_size=126464, width=256, inner_width=768, num_layers=4, num_heads=4),
     "medium": Shape(vocab_size=8192, width=512, inner_width=1536, num_layers=8, num_heads=8),
     # LLaDA-8B: arXiv 2502.09992, Table 5.

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from _coverage_clusters import clusters, reversal
 from _coverage_intervals import latency, quality, throughput, usual
+from _coverage_load import under_load
 from _measured import REPLICATES, Measured, holds
 from _worlds import World
 
@@ -226,6 +227,7 @@ PARTS: dict[str, Callable[[int, np.random.Generator], Iterator[Measured]]] = {
     "usual": usual,
     "clusters": clusters,
     "reversal": reversal,
+    "load": under_load,
 }
 
 

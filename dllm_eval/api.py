@@ -110,6 +110,10 @@ class Generation:
     host_syncs: int = 0
     """Times the decoding loop waited for the device on behalf of this request's batch."""
     cache: CacheKind = "none"
+    draft_nfe: int | None = None
+    draft_positions: int | None = None
+    """Of speculative decoding with an assistant: its own passes for this request, and what they
+    processed; `nfe` and `positions` are the model's, rejected drafts included."""
     spans: tuple[tuple[int, int], ...] | None = None
     """Half-open ranges of `tokens`, in reading order: the answer of each gap, up to its own first
     end-of-text id; None where the whole canvas is the answer."""

@@ -7,7 +7,8 @@ torch.compile; nothing of families, heads and samplers. `denoiser.py` calls it.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -82,6 +83,11 @@ class CompiledBody:
             mode=mode if backend == "inductor" else None,
         )
 
+    @property
+    def num_shapes(self) -> int:
+        """How many graphs have been compiled."""
+        return len(self._met)
+
     def __call__(
         self,
         input_ids: Tensor,
@@ -145,17 +151,8 @@ class CompiledBody:
         if graph in self._met:
             again: tuple[Tensor, Held] = self._run(ids, mask, positions, time, held)
             return again
-        try:
-            with _many_shapes():
-                first: tuple[Tensor, Held] = self._run(ids, mask, positions, time, held)
-        except torch.OutOfMemoryError:
-            raise
-        except Exception as error:  # torch's compilers raise errors of many kinds
-            line = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
-            raise UsageError(
-                f"compile is {self._mode!r}, and this network cannot be compiled here "
-                f"({type(error).__name__}: {line}); pass compile=none"
-            ) from error
+        with compiling(self._mode):
+            first: tuple[Tensor, Held] = self._run(ids, mask, positions, time, held)
         self._met.add(graph)
         return first
 
@@ -260,6 +257,26 @@ def _whole_columns(columns: int) -> int:
 
 def _power_of_two(number: int) -> int:
     return 1 << (number - 1).bit_length()
+
+
+@contextmanager
+def compiling(mode: CompileMode) -> Iterator[None]:
+    """While it lasts, one function is compiled for as many shapes as are met.
+
+    Raises:
+        UsageError: torch's compilers cannot; the line names the mode.
+    """
+    try:
+        with _many_shapes():
+            yield
+    except (torch.OutOfMemoryError, UsageError):
+        raise
+    except Exception as error:  # torch's compilers raise errors of many kinds
+        line = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
+        raise UsageError(
+            f"compile is {mode!r}, and this network cannot be compiled here "
+            f"({type(error).__name__}: {line}); pass compile=none"
+        ) from error
 
 
 def _many_shapes() -> Any:  # noqa: ANN401 - torch names no type for it

@@ -69,6 +69,11 @@ class ModelDenoiser:
         """Number of rows of the output head."""
         return self._vocab_size
 
+    @property
+    def num_shapes(self) -> int:
+        """How many shapes have been compiled by now; 0 where nothing is."""
+        return self._run.num_shapes if isinstance(self._run, CompiledBody) else 0
+
     def compiled(self, mode: CompileMode, *, backend: Backend = "inductor") -> Self:
         """The same model and weights with its body compiled; see `compiled.CompiledBody`.
 

@@ -16,6 +16,9 @@ SHOWN_CHARACTERS = 400
 
 RequestType = Literal["generate_until", "loglikelihood", "loglikelihood_rolling"]
 Infill = Literal["native", "fim", "prefix_only"]
+Flag = Literal["reasoning_limit", "content_filter", "refusal"]
+"""Reasoning used up the token limit and nothing was left for an answer; the server withheld the
+answer; the server says that the model refused to answer."""
 
 
 class RequestRecord(BaseModel):
@@ -32,26 +35,47 @@ class RequestRecord(BaseModel):
     request_type: RequestType
     model: Literal["diffusion", "autoregressive"]
 
-    prompt_tokens: int
-    visible_tokens: int
-    canvas_tokens: int
-    nfe: int
-    positions: int
+    prompt_tokens: int | None = None
+    visible_tokens: int | None = None
+    canvas_tokens: int | None = None
+    nfe: int | None = None
+    positions: int | None = None
+    """What a server does not report of an answer is None; our own models report all five."""
     seconds: float
-    """Token ids in to token ids out, device synchronised; a batch's time is shared equally."""
+    """Token ids in to token ids out, device synchronised; a batch's time is shared equally. Of a
+    server's answer: from the request to the last byte of the answer, waits between tries apart. Of
+    a request under load: from the moment at which it was offered to its answer."""
     cpu_seconds: float | None = None
     """What this process computed meanwhile, over all threads; clearly less than `seconds` times the
     threads means that the machine was busy with something else. None on other devices."""
     repeat_seconds: list[float] = []
     """Every timed repetition, where a latency cell repeats requests; `seconds` is the median."""
     batch_size: int
-    """How many requests shared the forward passes."""
+    """How many requests shared the forward passes; of a server's answer, how many were in flight
+    at most."""
     seed: int
     stop_reason: str = ""
     host_syncs: int = 0
     cache: Literal["none", "exact", "approximate"] | None = None
     """What decoding used again of earlier passes; "approximate" may have changed the answer. None
     for a score, and in records from before this was written."""
+
+    draft_nfe: int | None = None
+    draft_positions: int | None = None
+    """Of speculative decoding with an assistant: what the assistant's own passes cost; `nfe` and
+    `positions` are the model's."""
+    reasoning_tokens: int | None = None
+    """Tokens that a server counts as reasoning, which is no part of the answer; None where it does
+    not say."""
+    first_text_s: float | None = None
+    """From the request to the first visible text of a streamed answer; drafts that later text
+    replaces do not count."""
+    tries: int | None = None
+    """How often a server was asked until it answered."""
+    flag: Flag | None = None
+    """Why an answer says little about the model: see `Flag`."""
+    offered_s: float | None = None
+    """Of a request under load: when it was offered, from the load's beginning."""
 
     prompt_end: str = ""
     """The last `SHOWN_CHARACTERS` before the canvas, for the reader's eye (generation only)."""

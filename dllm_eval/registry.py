@@ -13,14 +13,21 @@ from dllm_eval.errors import UsageError, unknown
 LM_EVAL_MODELS = {
     "dllm": "dllm_eval.adapters.diffusion:DiffusionLM",
     "dllm-ar": "dllm_eval.adapters.autoregressive:AutoregressiveLM",
+    "dllm-api": "dllm_eval.adapters.api:ApiLM",
+    "dllm-engine": "dllm_eval.adapters.engine:EngineLM",
 }
-"""lm-eval model names. The same two stand in pyproject.toml as entry points; a test compares."""
+"""lm-eval model names. The same stand in pyproject.toml as entry points; a test compares."""
 
 FORECASTS = {
     "dllm": "dllm_eval.adapters.forecast:diffusion",
     "dllm-ar": "dllm_eval.adapters.forecast:autoregressive",
+    "dllm-api": "dllm_eval.adapters.api_forecast:forwards",
+    "dllm-engine": "dllm_eval.adapters.engine_forecast:forwards",
 }
 """lm-eval model name -> function of its arguments that tells what a request will cost."""
+
+COSTS = {"dllm-api": "dllm_eval.adapters.api_forecast:dollars"}
+"""lm-eval model name -> function of its arguments that tells what a request is billed at most."""
 
 LENGTHS = {
     "readable": "dllm_eval.adapters.lengths:readable",

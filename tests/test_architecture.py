@@ -10,19 +10,22 @@ ROOT = Path(__file__).parent.parent
 HOMES = {"dllm_eval": "dllm_eval", "adapters": "dllm_eval.adapters", "tasks": "dllm_eval.tasks"}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
-LEAVES = {"errors", "families", "records"}
+LEAVES = {"errors", "families", "load", "records"}
 CORE = LEAVES | {"api", "attention", "denoiser", "processes"}
 MAY_IMPORT = {
     "errors": set(),
     "families": set(),
     "records": set(),
+    "load": {"errors"},
+    "endpoint": {"errors", "load", "measure", "records"},
+    "engines": {"errors", "files", "measure"},
     "attention": {"families"},
     "api": {"attention", "families"},
     "registry": {"errors"},
     "processes": {"errors"},
     "compiled": {"attention", "errors"},
     "denoiser": {"attention", "compiled", "errors", "families"},
-    "samplers": CORE | {"token_frequencies"},
+    "samplers": CORE | {"compiled", "token_frequencies"},
     "token_frequencies": {"errors"},
     "likelihood": CORE | {"registry", "samplers"},
     "oracle": CORE | {"samplers", "likelihood", "stats"},
@@ -39,7 +42,7 @@ MAY_IMPORT = {
     | {"measure", "reference"},
     "adapters": CORE
     | {"registry", "catalogue", "checkpoint", "loading", "samplers", "likelihood", "measure"}
-    | {"request_log"},
+    | {"request_log", "endpoint", "engines"},
     "code_eval": {"errors", "sandbox"},
     "tasks": {"errors", "registry", "sandbox", "reference", "code_eval"},
     "sweep": LEAVES | {"registry", "measure", "files", "request_log", "loading", "stats"},
@@ -57,6 +60,8 @@ FORBIDDEN = {
     "report": {"torch", "lm_eval", "transformers"},
     "exports": {"torch", "lm_eval", "transformers"},
     "sandbox": {"torch", "lm_eval", "transformers"},
+    "endpoint": {"torch", "lm_eval", "transformers", "os"},
+    "engines": {"torch", "lm_eval", "transformers", "sglang", "vllm", "lmdeploy"},
     "registry": {"torch", "lm_eval", "transformers"},
     "catalogue": {"torch", "lm_eval", "transformers"},
 }

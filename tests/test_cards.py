@@ -67,11 +67,18 @@ CHECKPOINTS = [
 ]
 """Every one that the issue of this feature names."""
 
+BEHIND_AN_API = ["mercury-2", "mercury-2.5", "mercury-edit-2"]
+REPORT_ONLY = ["Gemini Diffusion", "Mercury Coder Mini", "Mercury Coder Small"]
+
 every_card = pytest.mark.parametrize("card", load_cards(), ids=lambda card: card.name)
 
 
-def test_every_open_checkpoint_and_the_closed_one_have_a_card() -> None:
-    assert sorted(card.name for card in load_cards()) == sorted([*CHECKPOINTS, "Gemini Diffusion"])
+def test_every_open_checkpoint_and_the_closed_ones_have_a_card() -> None:
+    names = {"api": BEHIND_AN_API, "report_only": REPORT_ONLY}
+    for kind, expected in names.items():
+        assert sorted(c.name for c in load_cards() if c.kind == kind) == expected
+    closed = [*BEHIND_AN_API, *REPORT_ONLY]
+    assert sorted(card.name for card in load_cards()) == sorted([*CHECKPOINTS, *closed])
 
 
 def test_every_family_that_loads_is_listed_and_has_a_card() -> None:
@@ -91,8 +98,8 @@ def test_a_card_says_what_its_likelihood_and_its_rule_are(card: Card) -> None:
     assert card.likelihood
     if card.kind != "report_only":
         assert card.rule
-        assert card.native_class
         assert card.notes
+        assert card.native_class or card.api is not None
 
 
 @every_card
@@ -101,6 +108,22 @@ def test_a_score_names_a_source_that_can_be_looked_up(card: Card) -> None:
         assert re.search(r"commit [0-9a-f]{7,8}|[a-z]+\.[a-z]+[/,]|README", score.source), score
         assert "\n" not in score.source
         assert "perplexity" in score.metric or 0 <= score.value <= 100, score
+
+
+@pytest.mark.parametrize("name", BEHIND_AN_API)
+def test_a_card_behind_an_api_says_where_and_on_which_terms(name: str) -> None:
+    card = card_for(name)
+    assert card is not None
+    assert card.api is not None
+    assert card.hub_id is None
+    assert card.api.base_url == "https://api.inceptionlabs.ai/v1"
+    assert card.api.key_env == "INCEPTION_API_KEY"
+    assert re.search(r"commit [0-9a-f]{8}", card.api.source)
+    assert card.api.prices is not None
+    assert re.search(r"of 20\d\d-\d\d-\d\d", card.api.prices.source)
+    if card.api.dial is not None:
+        assert card.api.dial.default in card.api.dial.values
+        assert set(card.api.dial.no_reasoning) <= set(card.api.dial.values)
 
 
 @every_card
@@ -176,6 +199,8 @@ def test_why_there_is_no_command() -> None:
         "its source does not state gen_length"
     )
     assert found["LLaDA-8B-Base", "piqa"] == "guidance of likelihoods is not built in"
+    assert found["mercury-2", "aime2025"] == "its source does not state reasoning_effort"
+    assert found["Mercury Coder Mini", "humaneval"] == "no weights to run"
 
 
 def test_the_command_of_a_score_in_full() -> None:
@@ -247,6 +272,14 @@ GOOD: dict[str, Any] = {
 }
 
 
+API: dict[str, Any] = {
+    "base_url": "https://host/v1",
+    "key_env": "KEY",
+    "routes": {"chat": {}},
+    "source": "s",
+}
+
+
 def _changed(score: dict[str, Any] | None = None, **facts: Any) -> str:
     scores = [{**GOOD["scores"][0], **(score or {})}]
     return yaml.safe_dump({**GOOD, "scores": scores, **facts})
@@ -264,6 +297,14 @@ def _changed(score: dict[str, Any] | None = None, **facts: Any) -> str:
         (_changed(attention="sparse"), "attention: Input should be 'full'"),
         (_changed(family="lada"), "family 'lada' is not one of llada"),
         (_changed(kind="unpublished", hub_id="a/b"), "has no hub_id, here 'a/b'"),
+        (_changed(kind="api", family=None), "section api exactly if its kind is api"),
+        (_changed(api=API), "section api exactly if its kind is api"),
+        (_changed(kind="api", family=None, api={**API, "key": "sk"}), "api.key: Extra inputs"),
+        (_changed(kind="api", family=None, api={**API, "routes": {}}), "api.routes: Dictionary"),
+        (
+            _changed(kind="api", family=None, api={**API, "routes": {"messages": {}}}),
+            "api.routes.messages",
+        ),
         ("name: [", "not valid YAML"),
         ("- 1", "card: "),
     ],
@@ -289,6 +330,13 @@ def test_a_report_only_card_needs_no_family(tmp_path: Path) -> None:
     path = tmp_path / "closed.yaml"
     path.write_text(_changed(family=None, kind="report_only"))
     assert read_card(path).family is None
+
+
+def test_a_card_behind_an_api_needs_no_family(tmp_path: Path) -> None:
+    path = tmp_path / "api.yaml"
+    path.write_text(_changed(family=None, kind="api", api=API))
+    card = read_card(path)
+    assert (card.where, card.family) == ("API, host", None)
 
 
 def test_two_cards_of_one_name(tmp_path: Path) -> None:

@@ -32,6 +32,8 @@ def test_every_family_is_listed_with_what_it_supports(
     assert rows["wedlm"][:6] == ["yes", "no", "exact", "exact", "yes", "exact"]
     assert rows["diffusion_gemma"][:6] == ["yes", "no", "no", "no", "yes", "exact"]
     assert ["Gemini", "Diffusion", *["–"] * 6, "report"] in lines
+    assert ["mercury-2", "yes", "no", "no", "no", "yes", "–", "API"] in lines
+    assert ["mercury-edit-2", "no", "yes", "no", "no", "yes", "–", "API"] in lines
 
 
 @pytest.mark.parametrize("width", [80, 120])
@@ -65,6 +67,24 @@ def test_a_family_s_page_says_how_it_loads(capsys: pytest.CaptureFixture[str]) -
     assert "loads by dllm_eval.adapters.sdar:load" in words
     assert "model_type sdar, sdar_moe" in words
     assert "JetLM/SDAR-30B-A3B-Chat" in words
+
+
+def test_a_page_of_a_model_behind_an_api_says_how_it_is_asked(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = printed(capsys, "mercury-2")
+    words = " ".join(text.split())
+    assert "served at https://api.inceptionlabs.ai/v1" in words
+    assert "dial reasoning_effort: instant, low, medium, high (default medium)" in words
+    assert "$0.25 a million tokens in, $0.75 out" in words
+    assert text.rstrip().splitlines()[-2:] == [
+        "  export INCEPTION_API_KEY=...",
+        "  dllm-eval run --model dllm-api --model_args model=mercury-2,reasoning_effort=instant"
+        " --tasks dllm_humaneval --apply_chat_template --confirm_run_unsafe_code"
+        " --output_path results/mercury-2",
+    ]
+    gaps = printed(capsys, "mercury-edit-2").rstrip().splitlines()[-1]
+    assert "--tasks dllm_infilling_single_line --confirm_run_unsafe_code" in gaps
 
 
 def test_a_command_is_printed_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from dllm_eval.catalogue.api_facts import ApiFacts
 from dllm_eval.catalogue.capabilities import CAPABILITIES
+from dllm_eval.catalogue.parts import Evidence, Part
 from dllm_eval.errors import UsageError
 from dllm_eval.families import Attention, Noise
-
-Evidence = Literal["repository", "page", "quoted"]
-"""Read in the authors' repository; on their page or model card; or in a third party's words."""
 
 PROTOCOL = ("num_fewshot", "chat_template", "infill_length", "samples", "target_end")
 """The fields of `DecodingSettings` that are no sampler setting."""
@@ -27,11 +26,7 @@ PROTOCOL = ("num_fewshot", "chat_template", "infill_length", "samples", "target_
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class DecodingSettings(_Part):
+class DecodingSettings(Part):
     """How a published score was decoded, in the words of `SamplerConfig`.
 
     A field that is not in `model_fields_set` is one the source does not state; a stated None means
@@ -89,7 +84,7 @@ class DecodingSettings(_Part):
         return {name: value for name, value in self.stated().items() if name not in PROTOCOL}
 
 
-class PublishedScore(_Part):
+class PublishedScore(Part):
     """One number as its source prints it, in percent unless the metric says otherwise."""
 
     task: str
@@ -109,12 +104,16 @@ class PublishedScore(_Part):
     remark: str | None = None
 
 
-class Card(_Part):
-    """One checkpoint. An unpublished one has no weights, a report-only one has no loader either."""
+class Card(Part):
+    """One model.
+
+    An unpublished checkpoint has no weights, a model behind an API answers over the network only,
+    and a report-only one has neither weights nor a server.
+    """
 
     name: str
     hub_id: str | None = None
-    kind: Literal["checkpoint", "unpublished", "report_only"] = "checkpoint"
+    kind: Literal["checkpoint", "unpublished", "api", "report_only"] = "checkpoint"
     family: str | None = None
     revision: str | None = Field(default=None, pattern="^([0-9a-f]{40}|refs/pr/[0-9]+)$")
     """The commit of the weights, where it could be read, or the pull request that has them."""
@@ -140,18 +139,28 @@ class Card(_Part):
     """Which published decoding rule the loop follows for it."""
     decoding: DecodingSettings = DecodingSettings()
     """The published default settings."""
-    notes: list[str] = []
-    scores: list[PublishedScore] = []
+    api: ApiFacts | None = None
+    """How it is reached, if its kind is "api"; its name is then the one that the server knows."""
+    notes: list[str] = Field(default_factory=list)
+    scores: list[PublishedScore] = Field(default_factory=list)
 
     @property
     def where(self) -> str:
         """The hub id, or in words why there is none."""
         absent = {"unpublished": "no checkpoint published", "report_only": "report only"}
+        if self.api is not None:
+            return f"API, {self.api.host}"
         return self.hub_id or absent.get(self.kind, "not on the hub")
 
     @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        if (self.kind == "api") != (self.api is not None):
+            raise ValueError("a card has a section api exactly if its kind is api")
+        return self
+
+    @model_validator(mode="after")
     def _loadable(self) -> Self:
-        if self.kind == "report_only":
+        if self.kind in ("report_only", "api"):
             return self
         if self.family not in CAPABILITIES:
             raise ValueError(f"family {self.family!r} is not one of {', '.join(CAPABILITIES)}")

@@ -43,9 +43,29 @@ def report_only() -> list[Card]:
     return [card for card in load_cards() if card.kind == "report_only"]
 
 
+def behind_api() -> list[Card]:
+    """The cards of models that answer over the network only."""
+    return [card for card in load_cards() if card.kind == "api"]
+
+
+def supports_of_api(card: Card) -> dict[str, str]:
+    """One word per capability of a model behind an API."""
+    routes = set() if card.api is None else set(card.api.routes)
+    answers, fills = bool(routes & {"chat", "completions"}), "fim" in routes
+    return {
+        "generate": "yes" if answers else "no",
+        "infill": "yes" if fills else "no",
+        "loglikelihood": "no",
+        "rolling": "no",
+        "batch": "yes",
+        "cache": "–",
+    }
+
+
 def all_cards() -> list[Card]:
     """Every card: the families in their order, then what has no weights."""
-    return [*(card for name in CAPABILITIES for card in cards_of(name)), *report_only()]
+    families = [card for name in CAPABILITIES for card in cards_of(name)]
+    return [*families, *behind_api(), *report_only()]
 
 
 def cards_named(name: str) -> list[Card]:
@@ -92,6 +112,9 @@ def families_markdown() -> str:
     for name, family in CAPABILITIES.items():
         loads = shared(cards_of(name), "native_class") or "–"
         lines.append(_line([f"`{name}`", family.title, *supports(family).values(), loads]))
+    for card in behind_api():
+        loads = f"`--model dllm-api`, {card.api.host}" if card.api else ""
+        lines.append(_line([f"`{card.name}`", "API", *supports_of_api(card).values(), loads]))
     names = ", ".join(card.name for card in report_only())
     lines += ["", f"Report only, without weights to run: {names}.", "", "## Checkpoints", ""]
     columns = ("checkpoint", "family", "hub id", "context", "licence of the weights", "scores")

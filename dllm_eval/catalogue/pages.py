@@ -11,21 +11,27 @@ from rich.box import SIMPLE_HEAD
 from rich.console import RenderableType
 from rich.table import Table
 
+from dllm_eval.catalogue.api_page import api_command, api_lines
 from dllm_eval.catalogue.capabilities import CAPABILITIES
 from dllm_eval.catalogue.cards import Card, card_for, cards_of
 from dllm_eval.catalogue.index import (
     COLUMNS,
     all_cards,
+    behind_api,
     model_types,
     report_only,
     shared,
     supports,
+    supports_of_api,
 )
 from dllm_eval.catalogue.published import recipe
 from dllm_eval.registry import FAMILIES
 
 Page = Sequence[RenderableType]
 """Tables wrap to the terminal; plain strings are lines that stay whole."""
+
+FAMILY_WIDTH = 16
+"""Of the names of families, which are never broken; names of single models may be."""
 
 HINT = (
     "dllm-eval models NAME        a family or a checkpoint: settings, scores, sources",
@@ -36,14 +42,16 @@ HINT = (
 def overview() -> Page:
     """Every family with what it supports, then every checkpoint."""
     families = _table()
-    families.add_column("family", no_wrap=True)
+    families.add_column("family", min_width=FAMILY_WIDTH)
     for column in COLUMNS:
         families.add_column(column.replace("loglikelihood", "log\nlikelihood"), no_wrap=True)
-    families.add_column("cards", max_width=6)
+    families.add_column("cards", min_width=6, no_wrap=True)
     for name, family in CAPABILITIES.items():
         families.add_row(name, *supports(family).values(), str(len(cards_of(name))))
+    for card in behind_api():
+        families.add_row(card.name, *supports_of_api(card).values(), "API")
     for card in report_only():
-        families.add_row(card.name, *["–"] * len(COLUMNS), "report only")
+        families.add_row(card.name, *["–"] * len(COLUMNS), "report\nonly")
     return [families, *_missing_loaders(), _card_table(all_cards()), *HINT]
 
 
@@ -96,7 +104,7 @@ def _card_table(cards: Iterable[Card]) -> Table:
 def _card_page(card: Card) -> Page:
     shown = {
         "card": card.name,
-        "hub id": card.where,
+        "hub id": card.where if card.api is None else None,
         "revision": card.revision,
         "paper": card.paper,
         "family": card.family,
@@ -115,6 +123,7 @@ def _card_page(card: Card) -> Page:
         "likelihood": card.likelihood,
         "rule": card.rule,
         "defaults": _settings(card.decoding.stated()),
+        **({} if card.api is None else api_lines(card.api)),
     }
     page = [_facts(shown)]
     if card.notes:
@@ -150,6 +159,8 @@ def _score_tables(card: Card) -> list[Table]:
 def _how_to(card: Card) -> Page:
     if card.kind == "report_only":
         return ["report only: there are no weights to run"]
+    if card.api is not None:
+        return ["evaluate, for example:", *api_command(card.name, card.api)]
     if card.hub_id is None:
         return [f"{card.where}: a folder in the family's format loads by its path"]
     commands = (recipe(card, score).command for score in card.scores)

@@ -182,6 +182,9 @@ def _refusal(
 ) -> str:
     if card.kind == "report_only":
         return "no weights to run"
+    if card.api is not None:
+        dial = card.api.dial
+        return f"its source does not state {dial.argument}" if dial else "its source states no task"
     if card.hub_id is None:
         return "no checkpoint on the hub"
     if task is None:

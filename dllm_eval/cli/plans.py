@@ -30,17 +30,19 @@ def print_plan(spec: "Sweep", out: Path, *, as_json: bool) -> None:
     )
     from dllm_eval.sweep.estimate import assumptions, estimates, this_machine, totals
     from dllm_eval.sweep.folder import ResultsFolder
+    from dllm_eval.sweep.load_tasks import left_out, offerable
     from dllm_eval.sweep.models import accepted_arguments
     from dllm_eval.sweep.plan import plan
     from dllm_eval.sweep.quiet import quiet
 
     quiet()
     folder = ResultsFolder(out)
-    cells = plan(spec, accepted_arguments)
+    planned = plan(spec, accepted_arguments)
+    cells = offerable(planned, tuple(spec.include))
     check_sweep(spec, cells)
     check_folder(folder, cells)
     found = estimates(folder, cells, work_of(spec, cells), this_machine)
-    added, notes = totals(found), assumptions(found, folder)
+    added, notes = totals(found), assumptions(found, folder) + left_out(planned, cells)
     if as_json:
         print_json(_plain(spec, found, added, notes))
         return
@@ -58,6 +60,8 @@ def _plain(
             "suite": each.cell.suite,
             "purpose": each.cell.purpose,
             "batch_size": each.cell.batch_size,
+            "in_flight": each.cell.in_flight,
+            "arrivals_per_s": each.cell.arrivals_per_s,
             "settings": each.cell.settings,
             "search": each.cell.search,
             "finished": each.finished,
@@ -108,7 +112,7 @@ def _total_line(total: "Total") -> str:
     hours = "; ".join(f"{name} {_hours(total, name)}" for name in total.hours)
     return (
         f"{_name(total)}: {total.cells} cells, forwards {_forwards(total)}, "
-        f"positions {_positions(total)}; hours: {hours}"
+        f"positions {_positions(total)}; hours: {hours}{_dollars(total, '; dollars ')}"
     )
 
 
@@ -121,21 +125,24 @@ def _cell_table(found: "list[CellEstimate]") -> "Table":
         table.add_column(name)
     for name in ("batch", "cells", "documents", "forwards", "positions"):
         table.add_column(name, justify="right")
-    groups: dict[tuple[str, str, int], list[CellEstimate]] = {}
+    groups: dict[tuple[str, str, int, str], list[CellEstimate]] = {}
     for each in found:
-        key = (each.cell.config_id, each.cell.purpose, each.cell.batch_size)
+        load = each.cell.load.words if each.cell.load else ""
+        key = (each.cell.config_id, each.cell.purpose, each.cell.batch_size, load)
         groups.setdefault(key, []).append(each)
     order = list(dict.fromkeys(each.cell.config_id for each in found))
+    purposes: list[str] = list(dict.fromkeys(each.cell.purpose for each in found))
     for _, group in sorted(
         groups.items(),
-        key=lambda item: (item[0][1] != "quality", order.index(item[0][0]), item[0][2]),
+        key=lambda item: (purposes.index(item[0][1]), order.index(item[0][0]), item[0][2]),
     ):
         cell, work = group[0].cell, group[0].work
         dials = " ".join(f"{name}={cell.arguments[name]}" for name in cell.swept)
         documents = str(work.documents if work.documents is not None else cell.limit or "all")
         counts = [_count(n, at_most=work.at_most) for n in (work.forwards, work.positions)]
         sized = (str(cell.batch_size), str(len(group)), documents, *counts)
-        table.add_row(cell.name, cell.suite, dials, cell.purpose, *sized)
+        purpose = f"{cell.purpose}, {cell.load.words}" if cell.load else cell.purpose
+        table.add_row(cell.name, cell.suite, dials, purpose, *sized)
     return table
 
 
@@ -144,10 +151,12 @@ def _work_table(added: "list[Total]") -> "Table":
 
     table = Table(title="Each time through the documents", title_justify="left")
     table.add_column("model, purpose")
-    for name in ("cells", "finished", "forwards", "positions"):
+    priced = any(total.dollars is not None for total in added)
+    names = ("cells", "finished", "forwards", "positions", *(["dollars"] if priced else ()))
+    for name in names:
         table.add_column(name, justify="right")
     for total in added:
-        sums = (_forwards(total), _positions(total))
+        sums = [_forwards(total), _positions(total), *([_dollars(total)] if priced else ())]
         table.add_row(_name(total), str(total.cells), str(total.finished), *sums)
     return table
 
@@ -185,6 +194,14 @@ def _sum(total: "Total", number: int, unknown: int) -> str:
         return "not known"
     more = f" and {unknown} cells not known" if unknown else ""
     return f"{'<=' if total.at_most else ''}{number}{more}"
+
+
+def _dollars(total: "Total", before: str = "") -> str:
+    """What servers bill, "" where no cell has a price."""
+    if total.dollars is None:
+        return ""
+    others = f" and {total.unknown_dollars} cells without a price" if total.unknown_dollars else ""
+    return f"{before}<={total.dollars:.2f}{others}"
 
 
 def _hours(total: "Total", device: str) -> str:

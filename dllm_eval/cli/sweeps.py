@@ -42,7 +42,10 @@ def run(context: typer.Context) -> None:
 @app.command()
 def sweep(  # noqa: PLR0913 - each is an option of the command
     spec: Annotated[
-        Path, typer.Argument(help="A YAML file, or a shipped one: demo, samplers, stress, suites.")
+        Path,
+        typer.Argument(
+            help="A YAML file, or a shipped one: demo, load, samplers, stress, suites, tiers."
+        ),
     ],
     out: OutOption = None,
     workers: WorkersOption = None,

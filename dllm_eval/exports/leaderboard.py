@@ -69,4 +69,8 @@ def _latency(setting: ModelSetting) -> dict[str, Any]:
         for score in setting.scores
         if not math.isnan(score.latency_s)
     }
-    return {"machine": setting.machine, "stack": setting.stack, "tasks": timed} if timed else {}
+    where = {"machine": setting.machine, "stack": setting.stack}
+    # Old records name no tier, and everything ran in process then.
+    told = {"tier": setting.tier} if setting.tier else {}
+    ran = {"placement": setting.placement} if setting.placement != "local" else {}
+    return {**where, **ran, **told, "tasks": timed} if timed else {}

@@ -63,6 +63,10 @@ class ModelSetting:
     protocol: str
     machine: str
     stack: str
+    placement: str
+    """"local", "engine" or "api": seconds compare within one machine and stack alone."""
+    tier: str
+    """How hard the stack was driven; "" where nobody said."""
     scores: tuple[Score, ...]
 
     @property
@@ -114,6 +118,8 @@ def _setting(places: list[tuple[TaskTable, int]]) -> ModelSetting:
         protocol=table.protocol,
         machine=x.machine,
         stack=x.stack,
+        placement=x.placement.kind,
+        tier=x.tier,
         scores=tuple(_score(table, i) for table, i in places),
     )
 

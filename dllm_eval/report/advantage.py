@@ -15,30 +15,34 @@ BUSY = "timed on a busy machine: nothing is claimed"
 
 def batch_sentences(analysis: TaskAnalysis) -> list[str]:
     """One sentence per diffusion model that matches the AR quality and was timed in batches."""
-    return [f"Batches: {_name(analysis, x)} {_batches(x)}." for x in analysis.batch_crossovers]
+    return [
+        f"Batches: {_name(analysis, x)} {_batches(x)}{_beside(analysis, x)}."
+        for x in analysis.batch_crossovers
+    ]
 
 
 def length_sentences(analysis: TaskAnalysis) -> list[str]:
     """The same of answer lengths, one request at a time."""
     return [
-        f"Answer length: {_name(analysis, x)} {_lengths(x)}." for x in analysis.length_crossovers
+        f"Answer length: {_name(analysis, x)} {_lengths(x)}{_beside(analysis, x)}."
+        for x in analysis.length_crossovers
     ]
 
 
 def batch_note(analysis: TaskAnalysis, group: str) -> str:
     """What stands above a panel of the batch figure."""
     own = _of(analysis, analysis.batch_crossovers, group)
-    return "; ".join(f"{_name(analysis, x)} {_batches(x)}" for x in own) or _silence(
-        analysis, group
-    )
+    return "; ".join(
+        f"{_name(analysis, x)} {_batches(x)}{_beside(analysis, x)}" for x in own
+    ) or _silence(analysis, group)
 
 
 def length_note(analysis: TaskAnalysis, group: str) -> str:
     """What stands above a panel of the length figure."""
     own = _of(analysis, analysis.length_crossovers, group)
-    return "; ".join(f"{_name(analysis, x)} {_lengths(x)}" for x in own) or _silence(
-        analysis, group
-    )
+    return "; ".join(
+        f"{_name(analysis, x)} {_lengths(x)}{_beside(analysis, x)}" for x in own
+    ) or _silence(analysis, group)
 
 
 def _silence(analysis: TaskAnalysis, group: str) -> str:
@@ -55,6 +59,16 @@ def _name(analysis: TaskAnalysis, found: Crossover) -> str:
     x = analysis.rows[found.row].configuration
     at = text.dial(x)
     return x.series if at == text.UNKNOWN_TEXT else f"{x.series} at {at}"
+
+
+def _beside(analysis: TaskAnalysis, found: Crossover) -> str:
+    """Which AR tiers stood against it, the best at each place; "" where none is known."""
+    rows = [analysis.rows[i].configuration for i in dict.fromkeys(found.rivals)]
+    told = [x.tier for x in rows if x.tier]
+    if not told:
+        return ""
+    many = "the best AR row at each place: " if len(told) > 1 else "AR row: "
+    return f" ({many}{'; '.join(told)})"
 
 
 def _batches(found: Crossover) -> str:

@@ -43,6 +43,8 @@ class Answer:
     place: str
     """The machine and stack."""
     found: Recommendation
+    considered_row: int
+    """One of those considered: all of them are of one machine, stack and placement."""
     rival: int | None
     """The best AR row, which a relative floor is measured from."""
     busy: int
@@ -102,6 +104,7 @@ def answer_frames(
         analysis=analysis,
         place=place,
         found=found,
+        considered_row=rows[0],
         rival=rival,
         busy=sum(analysis.rows[i].busy for i in timed),
         untimed=len(wanted) - len(timed),
@@ -130,7 +133,9 @@ def _suite(tables: Sequence[TaskTable], name: str) -> TaskTable:
 def _place(table: TaskTable, named: str | None) -> str:
     """The machine and stack that are meant, as configurations name their group."""
     machines = {x.group: x.machine for x in table.configurations}
-    known = "; ".join(sorted(machines))
+    served = {x.group: x.placement for x in table.configurations if x.placement.served}
+    told = {place: f" ({served[place].words})" if place in served else "" for place in machines}
+    known = "; ".join(f"{place}{told[place]}" for place in sorted(machines))
     if named is None and len(machines) > 1:
         raise UsageError(
             f"suite {table.suite!r} was timed on {len(machines)} machine and stack pairs, whose "

@@ -6,7 +6,7 @@ Strings and sort keys; computes no statistic. Called by `leaderboard.py`.
 import math
 from dataclasses import dataclass
 
-from dllm_eval.report import protocol_text, text
+from dllm_eval.report import protocol_text, text, tier_text
 from dllm_eval.stats.analysis import TaskAnalysis
 from dllm_eval.stats.aup import Aup
 from dllm_eval.stats.protocols import FIELDS
@@ -26,6 +26,8 @@ class Columns:
     """Which of a suite's columns are shown, the same for all its rows."""
 
     sampler: bool
+    tier: bool
+    """Whether some row is driven harder than the plain way."""
     request: bool
     likelihood: bool
     noise: bool
@@ -43,9 +45,11 @@ class Columns:
     def of(cls, analysis: TaskAnalysis) -> "Columns":
         """Those with something in them."""
         rows = analysis.rows
+        tier = tier_text.shown(rows)
         gaps = [gap for r in rows for gap in (r.looseness.at_least, r.looseness.at_most)]
         return cls(
-            sampler=any(row.configuration.composition for row in rows),
+            sampler=any(_composition(row, tier=tier) for row in rows),
+            tier=tier,
             request=any(row.costs.request for row in rows),
             likelihood=analysis.likelihood,
             noise=any(not math.isnan(row.noise.monte_carlo) for row in rows),
@@ -79,6 +83,7 @@ def header(analysis: TaskAnalysis, columns: Columns) -> tuple[str, ...]:
     return (
         "model",
         *((_composition_name(columns),) if columns.sampler else ()),
+        *(("tier",) if columns.tier else ()),
         text.dial_name(analysis),
         *(("request",) if columns.request else ()),
         *(FIELDS[name] for name in columns.protocol),
@@ -99,6 +104,12 @@ def header(analysis: TaskAnalysis, columns: Columns) -> tuple[str, ...]:
     )
 
 
+def _composition(row: Row, *, tier: bool) -> str:
+    """What sets a row's series apart, without what the column of tiers says."""
+    x = row.configuration
+    return x.untiered if tier else x.composition
+
+
 def _composition_name(columns: Columns) -> str:
     return "settings" if columns.likelihood else "sampler"
 
@@ -110,10 +121,13 @@ def entries(
     x, costs = row.configuration, row.costs
     setting = text.dial_text(analysis, x)
     request = Entry(shown=costs.request or text.UNKNOWN_TEXT, key=costs.request)
-    sampler = Entry(shown=x.composition or text.UNKNOWN_TEXT, key=x.composition)
+    composition = _composition(row, tier=columns.tier)
+    sampler = Entry(shown=composition or text.UNKNOWN_TEXT, key=composition)
+    tier = Entry(shown=x.tier or text.UNKNOWN_TEXT, key=x.tier)
     return (
         Entry(shown=x.model, key=x.model),
         *((sampler,) if columns.sampler else ()),
+        *((tier,) if columns.tier else ()),
         Entry(shown=setting, key=x.dial_value),
         *((request,) if columns.request else ()),
         *_protocol_entries(analysis, row, columns),
@@ -121,7 +135,7 @@ def entries(
         Entry(shown=text.percent_interval(row.quality_interval), key=row.quality_interval.low),
         *(_noise_entries(row) if columns.noise else ()),
         *(_latency_entries(row) if columns.timed else ()),
-        Entry(shown=text.count(costs.nfe), key=costs.nfe),
+        Entry(shown=text.counted(row, costs.nfe), key=costs.nfe),
         *(_likelihood_entries(row) if columns.likelihood else _generation_entries(row, columns)),
         *_device_entries(row, columns),
         *_aup_entries(found, columns),
@@ -162,9 +176,9 @@ def _generation_entries(row: Row, columns: Columns) -> tuple[Entry, ...]:
     costs = row.costs
     speed = costs.visible_tokens_per_s
     return (
-        Entry(shown=text.count(costs.visible_tokens), key=costs.visible_tokens),
-        Entry(shown=text.count(costs.canvas_tokens), key=costs.canvas_tokens),
-        *((Entry(shown=text.significant(speed), key=speed),) if columns.timed else ()),
+        Entry(shown=text.counted(row, costs.visible_tokens), key=costs.visible_tokens),
+        Entry(shown=text.counted(row, costs.canvas_tokens), key=costs.canvas_tokens),
+        *((Entry(shown=text.speed(row), key=speed),) if columns.timed else ()),
     )
 
 

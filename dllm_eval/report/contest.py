@@ -4,6 +4,7 @@ Reads statistics, computes none; knows no wording beyond single facts. Called by
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dllm_eval.report import text
@@ -140,13 +141,16 @@ def contest(analysis: TaskAnalysis, group: GroupAnalysis) -> Contest | None:
     rivals = [row for row in rows if row.configuration.kind == "autoregressive"]
     if not diffusion or not rivals:
         return None
-    best, rival = _best(diffusion), _best(rivals)
+    best = _best(diffusion)
+    rival = rival_of(analysis, best, rivals)
     own = _soonest(group)
     matched: tuple[Row, ...] = (best, rival)
     if own is not None and own[1].reached:
         model, speedup = own
         of_model = [row for row in diffusion if row.configuration.model == model]
-        matched = (_fastest(of_model, speedup), _fastest(rivals, speedup))
+        floor = speedup.quality_floor
+        pair = fastest_at(of_model, floor), fastest_at(rivals, floor)
+        matched = tuple(row for row in pair if row is not None)
     return Contest(
         best=best,
         rival=rival,
@@ -154,6 +158,15 @@ def contest(analysis: TaskAnalysis, group: GroupAnalysis) -> Contest | None:
         matched_rows=matched,
         verdicts=frozenset(r.comparison.verdict for r in diffusion if r.comparison is not None),
     )
+
+
+def rival_of(analysis: TaskAnalysis, own: Row, rivals: Sequence[Row]) -> Row:
+    """The AR row to tell of beside a diffusion row: of several tiers the one it is held against."""
+    best = _best(rivals)
+    if own.comparison is None or not best.configuration.tier:
+        return best
+    held = analysis.rows[own.comparison.rival]
+    return held if any(held is row for row in rivals) else best
 
 
 def _soonest(group: GroupAnalysis) -> tuple[str, MatchedSpeedup] | None:
@@ -167,12 +180,13 @@ def _soonest(group: GroupAnalysis) -> tuple[str, MatchedSpeedup] | None:
     return max(group.speedups.items(), key=rank, default=None)
 
 
-def _fastest(rows: list[Row], speedup: MatchedSpeedup) -> Row:
+def fastest_at(rows: Sequence[Row], floor: float) -> Row | None:
+    """The soonest row of at least this quality, of those timed on an idle machine."""
     # The same tolerance as the speed-up's own.
-    enough = [row for row in rows if row.quality >= speedup.quality_floor - 1e-9 and not row.busy]
+    enough = [row for row in rows if row.quality >= floor - 1e-9 and not row.busy]
     timed = [row for row in enough if not math.isnan(row.latency_s)]
-    return min(timed, key=lambda row: row.latency_s)
+    return min(timed, key=lambda row: row.latency_s, default=None)
 
 
-def _best(rows: list[Row]) -> Row:
+def _best(rows: Sequence[Row]) -> Row:
     return min(rows, key=lambda r: (-r.quality, math.isnan(r.latency_s), r.latency_s))

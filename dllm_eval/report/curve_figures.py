@@ -5,6 +5,7 @@ Draws what `stats/` computed and computes nothing itself. Called by `figures.py`
 
 import math
 from collections import defaultdict
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,8 +14,9 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullForma
 from dllm_eval.report import text
 from dllm_eval.report.style import FAINT, FEW, Look
 from dllm_eval.stats.analysis import TaskAnalysis
-from dllm_eval.stats.group import GroupAnalysis
+from dllm_eval.stats.group import Curve, GroupAnalysis
 from dllm_eval.stats.row import Row
+from dllm_eval.stats.series import TEXT_DIALS
 
 DODGE = 0.36
 """Over how many octaves of a dial many series are spread at one value."""
@@ -30,22 +32,37 @@ def draw_dial(
 ) -> None:
     """Quality with 95 % intervals against one dial, on a log2 axis where it counts; AR as lines."""
     series: dict[str, list[Row]] = defaultdict(list)
+    levels: set[tuple[str, float]] = set()
     for i in group.members:
         row = analysis.rows[i]
-        if row.configuration.dial == dial:
-            series[row.configuration.series].append(row)
-        elif row.configuration.kind == "autoregressive":
-            _level(axes, row, looks[row.configuration.series])
+        x, told = row.configuration, (row.configuration.model, row.quality)
+        if x.dial == dial:
+            series[x.series].append(row)
+        elif x.kind == "autoregressive" and not (x.tier and told in levels):
+            # Tiers that answer alike are one level: their bands would lie on each other.
+            levels.add(told)
+            _level(axes, row, looks[x.series])
     crowded = len(series) > FEW
     for number, (name, rows) in enumerate(series.items()):
         # Side by side, so that a dozen intervals at one value can be told apart.
         aside = DODGE * (number / (len(series) - 1) - 0.5) if crowded else 0.0
         _line(axes, rows, looks[name], aside=2.0**aside)
     values = sorted({r.configuration.dial_value for rows in series.values() for r in rows})
-    _dial_axis(axes, values, counted=dial in text.COUNTED)
+    if dial in TEXT_DIALS:
+        _word_axis(axes, values, TEXT_DIALS[dial])
+    else:
+        _dial_axis(axes, values, counted=dial in text.COUNTED)
     axes.set_ylim(-4, 106)
     axes.set_yticks(range(0, 101, 20))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f} %"))
+
+
+def _word_axis(axes: Axes, values: list[float], words: Sequence[str]) -> None:
+    """Categories in their order; how far apart they lie means nothing."""
+    axes.set_xlim(values[0] - 0.5, values[-1] + 0.5)
+    axes.xaxis.set_major_locator(FixedLocator(values))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: words[round(value)]))
+    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def _dial_axis(axes: Axes, values: list[float], *, counted: bool) -> None:
@@ -101,6 +118,12 @@ def _level(axes: Axes, row: Row, look: Look) -> None:
         )
 
 
+def worked(analysis: TaskAnalysis, curve: Curve) -> list[Row]:
+    """The rows of a series whose forwards are known, which a server's often are not."""
+    rows = [analysis.rows[i] for i in curve.members]
+    return sorted((r for r in rows if not math.isnan(r.costs.nfe)), key=lambda r: r.costs.nfe)
+
+
 def draw_time(
     axes: Axes, *, analysis: TaskAnalysis, group: GroupAnalysis, looks: dict[str, Look]
 ) -> None:
@@ -109,11 +132,11 @@ def draw_time(
     On two logarithmic axes a constant cost of each forward is a line of slope one, drawn in grey as
     a guide; canvases share forwards, so no guide is drawn for them.
     """
-    timed = [analysis.rows[i] for curve in group.curves for i in curve.members]
+    timed = [row for curve in group.curves for row in worked(analysis, curve)]
     axes.set_xscale("log")
     axes.set_yscale("log")
     for curve in group.curves:
-        rows = sorted((analysis.rows[i] for i in curve.members), key=lambda r: r.costs.nfe)
+        rows = worked(analysis, curve)
         look = looks[curve.series]
         axes.plot(
             [r.costs.nfe for r in rows],

@@ -7,7 +7,7 @@ number. Computes no statistic. Called by `render.py`.
 import math
 from collections.abc import Mapping, Sequence
 
-from dllm_eval.report import protocol_text, text
+from dllm_eval.report import protocol_text, text, tier_text
 from dllm_eval.report.provenance import flat
 from dllm_eval.report.rerun import rerun_command
 from dllm_eval.stats.analysis import TaskAnalysis
@@ -54,7 +54,7 @@ def _row(
     decoding = [fact for fact in found if fact[0].startswith(OF_THE_MODEL)]
     origin = [fact for fact in found if not fact[0].startswith(OF_THE_MODEL)]
     return {
-        "result": facts.number(_result(row)),
+        "result": facts.number([*_result(row), *_best_stack(analysis, index)]),
         "protocol": facts.number(protocol_text.facts(analysis, index)),
         "costs": facts.number(_costs(row)),
         "series": facts.number(_series(analysis, index)),
@@ -83,6 +83,8 @@ def _result(row: Row) -> list[Fact]:
             _with_interval(text.percent(row.quality), text.percent_interval(row.quality_interval)),
         ),
         ("documents scored", str(row.num_documents)),
+        ("tier", row.configuration.tier),
+        ("ran", row.configuration.placement.words if row.configuration.placement.served else ""),
         ("noise", text.noise(row)),
         (f"p50 latency per {unit}", _with_interval(text.latency(row), span)),
         (f"{unit}s timed", _timed(row)),
@@ -107,6 +109,21 @@ def _result(row: Row) -> list[Fact]:
     return [(name, value) for name, value in _known(out) if not value.startswith(text.UNKNOWN_TEXT)]
 
 
+def _best_stack(analysis: TaskAnalysis, index: int) -> list[Fact]:
+    """How a row stands against the best AR row of its machine, on whatever stack."""
+    out: list[Fact] = []
+    for found in analysis.best_stacks:
+        compared = found.comparisons.get(index)
+        if compared is None or math.isnan(compared.latency_ratio):
+            continue
+        rival, ratio = analysis.rows[compared.rival], compared.latency_ratio_interval
+        span = f"{text.ratio(ratio.low)} to {text.ratio(ratio.high)}"
+        shown = _with_interval(text.ratio(compared.latency_ratio), span)
+        against = tier_text.against(rival, stack=True)
+        out.append(("speed-up vs AR, best stack", f"{shown}{against}; {compared.verdict}"))
+    return out
+
+
 def _timed(row: Row) -> str:
     rounds = len(row.configuration.latency_cells)
     return f"{row.num_timed} in {rounds} rounds" if rounds > 1 else str(row.num_timed)
@@ -121,15 +138,15 @@ def _costs(row: Row) -> list[Fact]:
     joules = text.joules(row.joules)
     return _known(
         [
-            ("visible tokens", text.count(costs.visible_tokens)),
-            ("canvas tokens", text.count(costs.canvas_tokens)),
+            ("visible tokens", text.counted(row, costs.visible_tokens)),
+            ("canvas tokens", text.counted(row, costs.canvas_tokens)),
             (
                 "canvases scored" if costs.estimator else "NFE (forward passes)",
-                text.count(costs.nfe),
+                text.counted(row, costs.nfe),
             ),
-            ("token positions processed", text.count(costs.positions)),
+            ("token positions processed", text.counted(row, costs.positions)),
             ("seconds per forward", text.seconds(costs.forward_s)),
-            ("visible tokens per second", text.significant(costs.visible_tokens_per_s)),
+            ("visible tokens per second", text.speed(row)),
             ("peak memory", text.size(row.peak_memory_bytes)),
             ("energy", "" if joules == text.UNKNOWN_TEXT else f"{joules} per {costs.unit}"),
             ("estimator", costs.estimator),

@@ -4,7 +4,6 @@ Lays out panels and legends; the panels themselves are in `frontier_figure.py` a
 `curve_figures.py`. Called by `write.py`.
 """
 
-import re
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,12 +13,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from dllm_eval.report import legend, panels, text
+from dllm_eval.report.figure_names import best_stack_name, frontier_name
 from dllm_eval.report.frontier_figure import draw_frontier
 from dllm_eval.report.panels import Panel
 from dllm_eval.report.style import FAINT, INK, Look, applied, looks, save
 from dllm_eval.stats.analysis import TaskAnalysis
+from dllm_eval.stats.best_stack import BEST_STACK
 from dllm_eval.stats.group import GroupAnalysis
-from dllm_eval.stats.tables import OWN_PROTOCOL
+from dllm_eval.stats.load_crossover import SuiteLoads
 
 READING = (
     "Numbers are values of the dial. Filled: on the frontier of all models; hollow: "
@@ -49,17 +50,26 @@ READING_STRESS = (
     "and positions in random order; other orders are drawn beside it for comparison. Dotted: the "
     "AR score, one token at a time. Bars and band: 95 % confidence."
 )
+READING_LOAD = (
+    "AR is dashed. Bars: 95 % confidence over blocks of requests; an arrow has no "
+    "upper end. ×: saturated, the queue grew during the run. Faint: compared with nothing. p90 "
+    "holds the wait."
+)
 _MARGIN_INCHES = (0.72, 0.6, 0.2, 0.72)
 """Left, bottom, right and top of a grid of panels."""
 
 
-def write_figures(analyses: Sequence[TaskAnalysis], out: Path) -> list[Path]:
+def write_figures(
+    analyses: Sequence[TaskAnalysis], out: Path, loads: Sequence[SuiteLoads] = ()
+) -> list[Path]:
     """Draws frontier_<task> for every suite, then the grids of panels; returns the files."""
     look = looks(
         [(x.series, x.kind) for analysis in analyses for x in analysis.table.configurations]
     )
     # Canvases that are scored share forwards, so their panels have no grey line.
     guided = any(not analysis.likelihood for analysis in analyses)
+    told = [READING_TIME] if guided else []
+    by_forwards = " ".join([*told, *filter(None, [panels.silent_series(analyses)])])
     paths = []
     with applied():
         for analysis in analyses:
@@ -67,26 +77,23 @@ def write_figures(analyses: Sequence[TaskAnalysis], out: Path) -> list[Path]:
                 if group.curves:
                     name = frontier_name(analysis, number)
                     paths += save(_single(analysis, group, look), out, name)
+            for number, found in enumerate(analysis.best_stacks):
+                drawn_on = analysis.on_best_stack(found)
+                name = best_stack_name(analysis, number)
+                paths += save(_single(drawn_on, found.group, look), out, name)
         for name, drawn, y, reading in (
             ("frontiers", panels.frontiers(analyses, look), "quality", READING_GRID),
-            ("time", panels.times(analyses, look), "p50 latency", READING_TIME if guided else ""),
+            ("time", panels.times(analyses, look), "p50 latency", by_forwards),
             ("dial", panels.dials(analyses, look), "quality", ""),
             ("batch", panels.batches(analyses, look), "visible tokens per second", ""),
             ("length", panels.lengths(analyses, look), "p50 latency, batch size 1", READING_LENGTH),
             ("stress", panels.stress(analyses, look), "right answers", READING_STRESS),
+            ("load", panels.loads(loads, look), "", READING_LOAD),
             ("cost", panels.costs(analyses, look), "quality", ""),
         ):
             if drawn:
                 paths += save(_grid(drawn, look, y, reading), out, name)
     return paths
-
-
-def frontier_name(analysis: TaskAnalysis, number: int) -> str:
-    """The file name, without its ending, of a suite's figure for its n-th machine and stack."""
-    asked = "" if analysis.table.protocol == OWN_PROTOCOL else f"_{analysis.table.protocol}"
-    policy = f"_{analysis.table.apart}" if analysis.table.apart else ""
-    safe = re.sub(r"[^A-Za-z0-9_.-]+", "_", analysis.table.task + asked + policy)
-    return f"frontier_{safe}" if number == 0 else f"frontier_{safe}_{number + 1}"
 
 
 def _single(analysis: TaskAnalysis, group: GroupAnalysis, look: dict[str, Look]) -> Figure:
@@ -98,7 +105,9 @@ def _single(analysis: TaskAnalysis, group: GroupAnalysis, look: dict[str, Look])
     FigureCanvasAgg(figure)
     left, bottom, top = 0.851 / width, 1.1025 / height, 1 - 0.637 / height
     axes = figure.add_axes((left, bottom, axes_width / width, top - bottom))
-    axes.set_xlabel(f"{panels.seconds_name(analysis)}, {text.alone(analysis)} ({group.machine})")
+    axes.set_xlabel(
+        f"{panels.seconds_name(analysis)}, {text.alone(analysis)} ({_where(analysis, group)})"
+    )
     axes.set_ylabel(f"quality ({analysis.table.metric})")
     draw_frontier(axes, analysis=analysis, group=group, looks=look)
     reading = READING_MANY if legend.many(shown) else READING
@@ -113,7 +122,8 @@ def _grid(drawn: Sequence[Panel], look: dict[str, Look], y: str, reading: str) -
     """Small multiples, at most three to a row, and larger where many series are drawn."""
     shown = legend.listed(p.analysis.rows[i].configuration for p in drawn for i in p.members)
     several = legend.many(shown)
-    columns = min(2 if several and len(drawn) <= 4 else 3, len(drawn))
+    in_pairs = any(panel.y for panel in drawn)
+    columns = min(2 if in_pairs or (several and len(drawn) <= 4) else 3, len(drawn))
     rows = -(-len(drawn) // columns)
     panel_width, panel_height = (4.7, 3.8) if several else (3.55, 2.95)
     inner = max(panel_width * columns + 0.2, 4.6)
@@ -145,15 +155,25 @@ def _grid(drawn: Sequence[Panel], look: dict[str, Look], y: str, reading: str) -
         axes.set_title(_title(panel), fontsize=10, loc="left", color=INK, pad=_pad(panel))
         _write_note(axes, panel)
         axes.set_xlabel(panel.x, fontsize=8.5)
-        if number % columns == 0:
-            axes.set_ylabel(y, fontsize=8.5)
+        if panel.y or number % columns == 0:
+            axes.set_ylabel(panel.y or y, fontsize=8.5)
     return figure
 
 
 def _title(panel: Panel) -> str:
+    if panel.title:
+        return panel.title
     if len(panel.analysis.groups) == 1:
         return panel.analysis.table.suite
-    return f"{panel.analysis.table.suite}\n{panel.group.machine}"
+    return f"{panel.analysis.table.suite}\n{_where(panel.analysis, panel.group)}"
+
+
+def _where(analysis: TaskAnalysis, group: GroupAnalysis) -> str:
+    """The machine; of several stacks on it the stack, or that they stand together."""
+    if group.stack == BEST_STACK:
+        return f"{group.machine}, {BEST_STACK}"
+    alike = [other for other in analysis.groups if other.machine == group.machine]
+    return group.stack if len(alike) > 1 and group.stack else group.machine
 
 
 CHARACTERS_PER_INCH = 17

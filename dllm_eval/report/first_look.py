@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from dllm_eval.report import text
+from dllm_eval.report import text, tier_text
 from dllm_eval.report.contest import Contest, contest
+from dllm_eval.report.contestants import Contestant, caveats, contestant
 from dllm_eval.stats.analysis import TaskAnalysis
+from dllm_eval.stats.best_stack import BEST_STACK
 from dllm_eval.stats.group import GroupAnalysis
 from dllm_eval.stats.row import Row
 
@@ -21,20 +23,6 @@ Level = Literal["sure", "likely", "open"]
 CERTAIN, PROBABLE = 0.95, 0.8
 """Shares of resamples from which a claim is called sure, and likely."""
 MATCHED = "at matched quality (within one point)"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Contestant:
-    """One line of a card: a model at the setting that stands for it."""
-
-    kind: str
-    name: str
-    setting: str
-    quality: str
-    quality_span: str
-    latency: str
-    busy: bool
-    """Whether nothing is claimed of its seconds, which the text marks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +39,8 @@ class Card:
     caveats: tuple[str, ...]
     models: tuple[str, ...]
     """Whose results the card is about."""
+    behind: str = ""
+    """What of its machine's headline the card stands behind; "" for a headline itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,12 +55,27 @@ class _Finding:
 
 
 def cards(analysis: TaskAnalysis) -> list[Card]:
-    """The cards of one suite, one for each machine and stack with rows."""
-    return [_card(analysis, group) for group in analysis.groups if group.members]
+    """The cards of one suite: of machines with several stacks, then of each machine and stack.
+
+    A stack that ran one kind alone has no card where the machine's other stacks ran the other kind:
+    the machine's own card is about it.
+    """
+    best = [_card(analysis.on_best_stack(found), found.group) for found in analysis.best_stacks]
+    covered = {i for found in analysis.best_stacks for i in found.group.members}
+    return best + [
+        _card(analysis, group)
+        for group in analysis.groups
+        if group.members and not (_one_kind(analysis, group) and covered.issuperset(group.members))
+    ]
+
+
+def _one_kind(analysis: TaskAnalysis, group: GroupAnalysis) -> bool:
+    return len({analysis.rows[i].configuration.kind for i in group.members}) == 1
 
 
 def summary(shown: Sequence[Card]) -> str:
     """The whole page in one sentence: how many cards went which way, and how surely."""
+    shown = [card for card in shown if not card.behind]
     if not shown:
         return ""
     of: dict[Level, list[Card]] = {"sure": [], "likely": [], "open": []}
@@ -107,14 +112,15 @@ def _listed(parts: Sequence[str]) -> str:
 
 def _card(analysis: TaskAnalysis, group: GroupAnalysis) -> Card:
     found = contest(analysis, group)
+    rows = [analysis.rows[i] for i in group.members]
     if found is None:
-        finding = _alone([analysis.rows[i] for i in group.members])
+        finding = _elsewhere(analysis, rows) or _alone(rows)
     elif not found.rival.above_chance:
         finding = _at_chance(found, analysis.table.chance)
     elif found.speedup is None or math.isnan(found.speedup.interval.high):
         finding = _by_quality(found)
     elif found.speedup.reached:
-        finding = _matched(found)
+        finding = _matched(found, across=group.stack == BEST_STACK)
     else:
         finding = _not_reached(found)
     ahead = sorted(finding.shown, key=lambda row: row.configuration.kind != finding.winner)
@@ -123,47 +129,53 @@ def _card(analysis: TaskAnalysis, group: GroupAnalysis) -> Card:
         place=group.place,
         winner=finding.winner,
         headline=finding.headline,
-        contestants=tuple(_contestant(row) for row in ahead),
+        contestants=tuple(contestant(row, group) for row in ahead),
         level=finding.level,
         sure=finding.sure,
-        caveats=_caveats(finding.shown),
+        caveats=caveats(analysis, group, finding.shown),
         models=tuple(row.configuration.model for row in finding.shown),
+        behind=_behind(analysis, group),
     )
 
 
-def _contestant(row: Row) -> Contestant:
-    setting = text.dial(row.configuration)
-    return Contestant(
-        kind=row.configuration.kind,
-        name=row.configuration.series,
-        setting="" if setting == text.UNKNOWN_TEXT else setting,
-        quality=text.percent(row.quality),
-        quality_span=text.percent_interval(row.quality_interval),
-        latency=text.latency(row),
-        busy=row.busy,
+SAME_STACK = "the same stack for both"
+
+
+def _behind(analysis: TaskAnalysis, group: GroupAnalysis) -> str:
+    """Of a stack that its machine's card of best stacks holds as well."""
+    covered = {i for found in analysis.best_stacks for i in found.group.members}
+    return SAME_STACK if not covered.isdisjoint(group.members) else ""
+
+
+def _elsewhere(analysis: TaskAnalysis, rows: Sequence[Row]) -> _Finding | None:
+    """A server's rows beside the AR row that ran elsewhere, by score alone; None for others."""
+    own = [row for row in rows if row.configuration.kind == "diffusion"]
+    if not own or not rows[0].configuration.placement.remote:
+        return None
+    best = min(own, key=lambda row: (-row.quality, math.isnan(row.latency_s), row.latency_s))
+    if best.comparison is None:
+        return None
+    rival = analysis.rows[best.comparison.rival]
+    return _by_quality(
+        Contest(
+            best=best,
+            rival=rival,
+            speedup=None,
+            matched_rows=(best, rival),
+            verdicts=frozenset({best.comparison.verdict}),
+        )
     )
-
-
-def _caveats(shown: Sequence[Row]) -> tuple[str, ...]:
-    told = [row for row in shown if "oracle length" in row.costs.request]
-    out = []
-    if told and len(told) < len(shown):
-        out.append(f"{told[0].configuration.model} is told the length of the right answer.")
-    if any(row.busy for row in shown):
-        out.append(f"{text.BUSY_MARK} Timed on a busy machine: nothing is claimed of its seconds.")
-    if any(row.configuration.approximate for row in shown):
-        out.append("An approximate cache may have changed answers.")
-    return tuple(out)
 
 
 def _alone(rows: Sequence[Row]) -> _Finding:
     best = max(rows, key=lambda row: row.quality)
+    where = "" if best.configuration.placement.remote else " on this machine"
     other = "an autoregressive" if best.configuration.kind == "diffusion" else "a diffusion"
     return _Finding(
         winner="unknown",
         headline="Nothing to compare with",
         level="open",
-        sure=f"{other[0].upper()}{other[1:]} model was not run beside it on this machine.",
+        sure=f"{other[0].upper()}{other[1:]} model was not run beside it{where}.",
         shown=(best,),
     )
 
@@ -209,10 +221,12 @@ def _by_quality(found: Contest) -> _Finding:
 _NAMES = {"diffusion": "Diffusion", "autoregressive": "Autoregressive"}
 
 
-def _matched(found: Contest) -> _Finding:
+def _matched(found: Contest, *, across: bool) -> _Finding:
     """Some diffusion setting scores within one point of AR: the faster one is better."""
     low, high = found.span
     shown = found.matched_rows
+    rival = next((r for r in shown if r.configuration.kind == "autoregressive"), None)
+    against = tier_text.against(rival, stack=across)
     proven = "dominates AR" in found.verdicts if low > 1 else found.dominated
     doubt = (
         f" {found.num_documents} documents are too few to show that the scores are equal to "
@@ -222,7 +236,7 @@ def _matched(found: Contest) -> _Finding:
     if low > 1:
         return _Finding(
             winner="diffusion",
-            headline=f"Diffusion is better: {text.ratio(found.ratio)} faster {MATCHED}",
+            headline=f"Diffusion is better: {text.ratio(found.ratio)} faster {MATCHED}{against}",
             level="sure" if proven else "likely",
             sure=told,
             shown=shown,
@@ -239,7 +253,8 @@ def _matched(found: Contest) -> _Finding:
         factor = text.ratio(1 / found.ratio)
         return _Finding(
             winner="autoregressive",
-            headline=f"Autoregressive is better: {factor} faster {MATCHED}",
+            headline=f"Autoregressive is better: {factor} faster {MATCHED}"
+            + against.replace(", against the fastest", ", by the fastest", 1),
             level="sure" if proven else "likely",
             sure=told,
             shown=shown,

@@ -11,14 +11,17 @@ from dataclasses import asdict, dataclass, fields
 
 import pandas as pd
 
-from dllm_eval.report import protocol_text
+from dllm_eval.report import protocol_text, text, tier_text
+from dllm_eval.report.best_stack_table import best_stack_tables
 from dllm_eval.report.columns import Columns, Entry, aups, entries, header
 from dllm_eval.report.remarks import LEGEND, remarks
 from dllm_eval.report.verdict import refusal, verdict
 from dllm_eval.stats.analysis import TaskAnalysis
 from dllm_eval.stats.aup import Aup
 from dllm_eval.stats.group import GroupAnalysis
+from dllm_eval.stats.resample import UNKNOWN
 from dllm_eval.stats.row import Row, as_frame
+from dllm_eval.stats.series import TEXT_DIALS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +32,8 @@ class Section:
     task: str
     metric: str
     place: str
+    ran: str
+    """What kind of place that is: "API", ...; "" where every row of the report ran in process."""
     protocol: str
     note: str
     """Why seconds are not ranked across sections; "" where there is one."""
@@ -46,12 +51,14 @@ def sections(analysis: TaskAnalysis) -> list[Section]:
 def _section(analysis: TaskAnalysis, group: GroupAnalysis) -> Section:
     order = sorted(group.members, key=lambda i: _rank(analysis.rows[i]))
     rows = [analysis.rows[i] for i in order]
+    served = any(row.configuration.placement.served for row in analysis.rows)
     columns, known = Columns.of(analysis), aups(analysis)
     return Section(
         suite=analysis.table.suite,
         task=analysis.table.task,
         metric=analysis.table.metric,
         place=group.place,
+        ran=rows[0].configuration.placement.words if served else "",
         protocol=analysis.table.protocol,
         note=refusal(analysis),
         remarks=remarks(analysis, rows, noise=columns.noise, looseness=columns.looseness),
@@ -77,8 +84,10 @@ def markdown(analyses: Sequence[TaskAnalysis], missing: Sequence[str]) -> str:
             "",
             *_protocol_lines(analysis),
         ]
+        lines += _best_stack_lines(analysis)
         for section in sections(analysis):
-            about = f"`{section.task}`, {section.metric}; {section.protocol}; {section.place}"
+            place = f"{section.place} ({section.ran})" if section.ran else section.place
+            about = f"`{section.task}`, {section.metric}; {section.protocol}; {place}"
             lines += [markdown_cell(about), ""] + (
                 [markdown_cell(section.note), ""] if section.note else []
             )
@@ -90,6 +99,16 @@ def markdown(analyses: Sequence[TaskAnalysis], missing: Sequence[str]) -> str:
         lines += ["Not finished, and so not in the tables:", ""]
         lines += [f"- {markdown_cell(name)}" for name in missing] + [""]
     return "\n".join(lines)
+
+
+def _best_stack_lines(analysis: TaskAnalysis) -> list[str]:
+    lines: list[str] = []
+    for table in best_stack_tables(analysis):
+        lines += [f"### {markdown_cell(table.title)}", "", markdown_cell(table.about), ""]
+        lines += [markdown_line(table.header), markdown_line(["---"] * len(table.header))]
+        lines += [markdown_line(row) for row in table.rows] + [""]
+        lines += [line for note in table.notes for line in (markdown_cell(note), "")]
+    return lines
 
 
 def _protocol_lines(analysis: TaskAnalysis) -> list[str]:
@@ -126,8 +145,36 @@ def table(analyses: Sequence[TaskAnalysis]) -> pd.DataFrame:
             frame.insert(3, "protocol", analysis.table.protocol)
             frame = frame.join(protocol_text.frame(analysis, order))
             frame = frame.join(_of_series(analysis, order))
+            frame = frame.join(_of_places(analysis, order))
             frames.append(frame)
-    return pd.concat(frames, ignore_index=True)
+    whole = pd.concat(frames, ignore_index=True)
+    # A report of what ran in process, by records that name no tier, has nothing to say here.
+    placed = any(analysis.best_stacks for analysis in analyses)
+    told = {name: bool(whole[name].any()) for name in ("tier", "dial_word")}
+    told["placement"] = set(whole["placement"]) != {"local"}
+    idle = [name for name in whole if str(name).startswith("best_stack_") and not placed]
+    return whole.drop(columns=[*idle, *(name for name, has in told.items() if not has)])
+
+
+def _of_places(analysis: TaskAnalysis, order: Sequence[int]) -> pd.DataFrame:
+    """Where each row ran, its tier, and how it compares with the best AR row of its machine."""
+    parts = []
+    compared = {i: x for found in analysis.best_stacks for i, x in found.comparisons.items()}
+    for i in order:
+        x, found = analysis.rows[i].configuration, compared.get(i)
+        part: dict[str, object] = {"placement": x.placement.kind, "tier": x.tier}
+        part["dial_word"] = text.dial_value(x) if x.dial in TEXT_DIALS else ""
+        rival = None if found is None else analysis.rows[found.rival].configuration
+        part["best_stack_rival"] = (
+            "" if rival is None else f"{tier_text.named(rival)}: {rival.stack}"
+        )
+        ratio = math.nan if found is None else found.latency_ratio
+        span = UNKNOWN if found is None else found.latency_ratio_interval
+        part |= {"best_stack_latency_ratio": ratio, "best_stack_latency_ratio_low": span.low}
+        part |= {"best_stack_latency_ratio_high": span.high}
+        part["best_stack_verdict"] = "" if found is None else found.verdict
+        parts.append(part)
+    return pd.DataFrame(parts)
 
 
 def _of_series(analysis: TaskAnalysis, order: Sequence[int]) -> pd.DataFrame:

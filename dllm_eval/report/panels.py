@@ -3,22 +3,26 @@
 Chooses suites, machines and rows; draws nothing itself. Called by `figures.py`.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from matplotlib.axes import Axes
 
-from dllm_eval.report import advantage, text
+from dllm_eval.report import advantage, load_words, text
 from dllm_eval.report.batch_figure import batch_rows, draw_batches
 from dllm_eval.report.cost_figure import COSTS, cost_rows, draw_cost
-from dllm_eval.report.curve_figures import draw_dial, draw_time, on_panel
+from dllm_eval.report.curve_figures import draw_dial, draw_time, on_panel, worked
 from dllm_eval.report.frontier_figure import draw_frontier
 from dllm_eval.report.length_figure import draw_lengths, length_rows
+from dllm_eval.report.load_figure import NAMES as LOAD_AXES
+from dllm_eval.report.load_figure import draw_load, load_curves_of
 from dllm_eval.report.stress_figure import draw_stress, stress_rows
 from dllm_eval.report.style import Look
 from dllm_eval.stats.analysis import TaskAnalysis
 from dllm_eval.stats.group import GroupAnalysis
+from dllm_eval.stats.load_crossover import Axis, SuiteLoads
 from dllm_eval.stats.stress import stress_suite
 
 
@@ -35,6 +39,10 @@ class Panel:
     draw: Callable[[Axes], None]
     note: str = ""
     """What the panel shows, in words, below its title."""
+    y: str = ""
+    """The name of its vertical axis, where it is not that of the whole figure."""
+    title: str = ""
+    """Where it is not the suite, and the machine of several."""
 
 
 def seconds_name(analysis: TaskAnalysis) -> str:
@@ -57,14 +65,33 @@ def frontiers(analyses: Sequence[TaskAnalysis], look: dict[str, Look]) -> list[P
 
 
 def times(analyses: Sequence[TaskAnalysis], look: dict[str, Look]) -> list[Panel]:
-    """Likewise, seconds against forwards."""
+    """Likewise, seconds against forwards, of the series whose forwards are known."""
 
     def panel(a: TaskAnalysis, g: GroupAnalysis) -> Panel:
         draw = partial(draw_time, analysis=a, group=g, looks=look)
         x = f"{text.work(a)} per {text.unit(a)}"
-        return Panel(analysis=a, group=g, members=g.members, x=x, draw=draw)
+        silent = [i for i in g.members if math.isnan(a.rows[i].costs.nfe)]
+        drawn = tuple(i for i in g.members if i not in silent) if _served(a) else g.members
+        return Panel(analysis=a, group=g, members=drawn, x=x, draw=draw)
 
-    return [panel(a, g) for a, g in _groups(analyses) if g.curves]
+    known = [(a, g) for a, g in _groups(analyses) if any(worked(a, c) for c in g.curves)]
+    return [panel(a, g) for a, g in known]
+
+
+def _served(analysis: TaskAnalysis) -> bool:
+    return any(row.configuration.placement.served for row in analysis.rows)
+
+
+def silent_series(analyses: Sequence[TaskAnalysis]) -> str:
+    """Which timed series stand in no figure by forwards, because a server does not report them."""
+    found = {
+        f"{curve.series} ({analysis.rows[curve.members[0]].configuration.placement.words})"
+        for analysis, group in _groups(analyses)
+        for curve in group.curves
+        if len(worked(analysis, curve)) < len(curve.members) and _served(analysis)
+    }
+    told = ", ".join(sorted(found))
+    return f"Not drawn, as their servers report no forward passes: {told}." if told else ""
 
 
 def dials(analyses: Sequence[TaskAnalysis], look: dict[str, Look]) -> list[Panel]:
@@ -105,6 +132,33 @@ def lengths(analyses: Sequence[TaskAnalysis], look: dict[str, Look]) -> list[Pan
         return Panel(analysis=a, group=g, members=rows, x=x, draw=draw, note=note)
 
     return [panel(a, g) for a, g in _groups(analyses) if length_rows(a, g)]
+
+
+def loads(found: Sequence[SuiteLoads], look: dict[str, Look]) -> list[Panel]:
+    """Two for each suite and machine that was run under load: in flight, and arriving."""
+
+    def panel(own: SuiteLoads, machine: str, axis: Axis) -> Panel:
+        rows = tuple(x.row for x in load_curves_of(own, machine, axis))
+        place = own.analysis.rows[rows[0]].configuration.group
+        x, y = LOAD_AXES[axis]
+        return Panel(
+            analysis=own.analysis,
+            group=next(g for g in own.analysis.groups if g.place == place),
+            members=rows,
+            x=x,
+            y=y,
+            draw=partial(draw_load, loads=own, machine=machine, axis=axis, looks=look),
+            note=" ".join(load_words.sentences(own, machine, axis)),
+            title=f"{own.analysis.table.suite}\n{machine}",
+        )
+
+    return [
+        panel(own, machine, axis)
+        for own in found
+        for machine in own.machines
+        for axis in LOAD_AXES
+        if load_curves_of(own, machine, axis)
+    ]
 
 
 def costs(analyses: Sequence[TaskAnalysis], look: dict[str, Look]) -> list[Panel]:

@@ -20,6 +20,7 @@ from dllm_eval.stats.frontier import staircase
 from dllm_eval.stats.group import Curve, GroupAnalysis
 from dllm_eval.stats.lengths import LengthCurve
 from dllm_eval.stats.resample import Interval
+from dllm_eval.stats.series import TEXT_DIALS
 
 SHOWN_TOKENS = 80_000
 """Of all sample answers together; with very many suites each answer is cut sooner."""
@@ -153,6 +154,7 @@ def _row(analysis: TaskAnalysis, index: int) -> dict[str, object]:
         "model": x.model,
         "kind": x.kind,
         "dial": _number(x.dial_value) if x.dial else None,
+        "dial_word": text.dial_value(x) if x.dial in TEXT_DIALS else "",
         "dial_name": x.dial.replace("_", " "),
         "label": text.dial(x) if x.dial else "",
         "quality": _number(row.quality),
@@ -164,11 +166,12 @@ def _row(analysis: TaskAnalysis, index: int) -> dict[str, object]:
         "latency_text": text.latency(row),
         "latency_span": text.seconds_interval(row.latency_interval),
         "nfe": _number(costs.nfe),
-        "nfe_text": text.count(costs.nfe),
+        "nfe_text": text.counted(row, costs.nfe),
         "forward_text": text.seconds(costs.forward_s),
-        "visible_text": text.count(costs.visible_tokens),
-        "canvas_text": text.count(costs.canvas_tokens),
-        "speed_text": text.significant(costs.visible_tokens_per_s),
+        "visible_text": text.counted(row, costs.visible_tokens),
+        "canvas_known": not math.isnan(costs.canvas_tokens),
+        "canvas_text": text.counted(row, costs.canvas_tokens),
+        "speed_text": text.speed(row),
         "estimator": costs.estimator,
         "above_chance": row.above_chance,
         "on_frontier": row.on_frontier,

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from dllm_eval.report import tier_text
 from dllm_eval.stats.analysis import TaskAnalysis
 
 
@@ -46,6 +47,8 @@ def compared(analyses: Sequence[TaskAnalysis]) -> str:
     kinds = sorted({(x.kind != "diffusion", x.model) for x in rows})
     models = [model for _, model in kinds]
     shown = " and ".join([", ".join(models[:-1]), models[-1]] if len(models) > 1 else models)
+    if any(x.placement.served for x in rows):
+        return " · ".join([shown, ", ".join(tier_text.kinds_of_places(rows))])
     return " · ".join([shown, *_common(sorted({x.group for x in rows}), "machines")])
 
 
@@ -53,10 +56,16 @@ def _common(values: Sequence[str], several: str) -> list[str]:
     return list(values) if len(values) == 1 else [f"{len(values)} {several}"]
 
 
+_UNTOLD = ("fingerprint", "prices", "served_model", "stack", "tier")
+"""What only some models say of themselves: where there is nothing, there is no fact."""
+
+
 def flat(value: Mapping[str, object], prefix: str) -> dict[str, str]:
     """Nested settings as dotted names, each with its value in one line."""
     out: dict[str, str] = {}
     for key, item in value.items():
+        if item is None and key in _UNTOLD:
+            continue
         if isinstance(item, Mapping):
             out |= flat({str(k): v for k, v in item.items()}, f"{prefix}{key}.")
         else:

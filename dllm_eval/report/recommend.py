@@ -45,13 +45,16 @@ def _question(found: Answer) -> str:
             f"quality of at least {shown}{below if budget.floor.below_autoregressive else ''}"
         )
     suite = found.analysis.table.suite
-    return f"Asked of {suite}: {' and '.join(parts)}, on {found.place}."
+    where = found.analysis.rows[found.considered_row].configuration.placement
+    ran = f" ({where.words})" if where.served else ""
+    return f"Asked of {suite}: {' and '.join(parts)}, on {found.place}{ran}."
 
 
 def _setting(found: Answer, i: int) -> str:
     configuration = found.analysis.rows[i].configuration
     shown = text.setting(configuration)
-    return f"{configuration.model} with {shown}" if shown else configuration.model
+    named = shown or configuration.tier
+    return f"{configuration.model} with {named}" if named else configuration.model
 
 
 def _measured(found: Answer, pick: Pick) -> str:
@@ -113,20 +116,30 @@ def _instead(found: Answer) -> list[str]:
     other = found.found.instead_of
     if other is None:
         return []
-    quality = text.percent(found.analysis.rows[other].quality)
+    row = found.analysis.rows[other]
+    quality = text.percent(row.quality)
+    # Where a server reports neither positions nor forwards, seconds decided.
+    known = not math.isnan(row.costs.positions + row.costs.nfe) or not _served(found)
     return [
         f"Preferred to {_setting(found, other)} ({quality}): not separable in quality, within a "
-        f"point, and cheaper."
+        f"point, and {'cheaper' if known else 'faster'}."
     ]
+
+
+def _served(found: Answer) -> bool:
+    return found.analysis.rows[found.considered_row].configuration.placement.served
 
 
 def _costs(found: Answer, pick: Pick) -> str:
     costs = found.analysis.rows[pick.row].costs
     # Scored tokens are given and not written: their speed is no speed of an answer.
     speed = math.nan if found.analysis.likelihood else costs.visible_tokens_per_s
+    row = found.analysis.rows[pick.row]
+    if _served(found) and math.isnan(costs.nfe) and math.isnan(speed):
+        return f"Cost per {costs.unit}: {text.NOT_REPORTED} by the server."
     parts = [
-        f"{text.count(costs.nfe)} {text.work(found.analysis)}",
-        f"{text.count(costs.positions)} token positions",
+        f"{text.counted(row, costs.nfe)} {text.work(found.analysis)}",
+        f"{text.counted(row, costs.positions)} token positions",
         *([] if math.isnan(speed) else [f"{text.significant(speed)} visible tokens per second"]),
     ]
     return f"Cost per {costs.unit}: {', '.join(parts)}."
@@ -187,6 +200,7 @@ def as_data(found: Answer) -> dict[str, Any]:
         "task": found.analysis.table.task,
         "metric": found.analysis.table.metric,
         "place": found.place,
+        "placement": found.analysis.rows[found.considered_row].configuration.placement.kind,
         "latency_s": budget.latency_s,
         "percentile": budget.percentile,
         "quality_floor": _known(result.floor),
@@ -210,6 +224,7 @@ def _identity(found: Answer, i: int) -> dict[str, Any]:
         "model": x.model,
         "kind": x.kind,
         "settings": x.settings,
+        "tier": x.tier or None,
         "quality": _known(row.quality),
         "p50_s": _known(row.latency_s),
     }

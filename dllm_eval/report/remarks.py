@@ -3,9 +3,10 @@
 Knows which columns are shown; computes no statistic. Called by `leaderboard.py` and the page.
 """
 
+import math
 from collections.abc import Sequence
 
-from dllm_eval.report import protocol_text, text
+from dllm_eval.report import flag_text, protocol_text, text, tier_text
 from dllm_eval.stats.analysis import TaskAnalysis
 from dllm_eval.stats.row import Row
 
@@ -29,6 +30,12 @@ BOUNDS = (
     "ELBO loose by: a tighter lower bound of log p, and an estimate of an upper bound, less the "
     "ELBO, from the same forwards; means over documents, per value scored."
 )
+
+BEST_TIER = (
+    "The best AR row that rows are held against: of the model of the highest score the fastest "
+    "tier that scores within a point of it. Tiers of one model decode the same thing."
+)
+NOT_REPORTED = "Not reported: the server does not say it; such a number is neither 0 nor a guess."
 
 LEGEND = (
     "Quality: mean over all documents (of a group, every document of every task counts the same; "
@@ -58,7 +65,16 @@ def remarks(
         *((text.BUSY_NOTE,) if any(row.busy for row in rows) else ()),
         *protocol_text.remarks(analysis),
         *((APPROXIMATE,) if any(row.configuration.approximate for row in rows) else ()),
+        *((BEST_TIER,) if tier_text.shown(rows) else ()),
+        *((NOT_REPORTED,) if any(_silent(row) for row in rows) else ()),
         *((PER_QUESTION,) if analysis.table.unit == "question" else ()),
         *((TWO_NOISES,) if noise else ()),
         *((BOUNDS,) if looseness else ()),
+        *flag_text.remarks(analysis, rows),
     )
+
+
+def _silent(row: Row) -> bool:
+    """Whether a column says "not reported" of it."""
+    told = (row.costs.nfe, row.costs.visible_tokens, row.costs.canvas_tokens)
+    return row.configuration.placement.served and any(math.isnan(value) for value in told)

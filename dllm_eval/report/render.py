@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 from dllm_eval.report import protocol_text, selftest_table, text
 from dllm_eval.report.beside import NOTHING_BESIDE, Beside, interval
+from dllm_eval.report.best_stack_table import best_stack_tables
 from dllm_eval.report.details import details
 from dllm_eval.report.first_look import cards, summary
 from dllm_eval.report.leaderboard import Section, sections, table
@@ -167,6 +168,7 @@ def _suite(analysis: TaskAnalysis) -> dict[str, object]:
         "protocol_texts": protocol_text.texts(analysis),
         "likelihood": analysis.likelihood,
         "cards": cards(analysis),
+        "best_stacks": best_stack_tables(analysis),
         "sections": [_what_matters_first(section) for section in sections(analysis)],
         "row_ids": [_row_ids(analysis, section, group) for section, group in boards],
     }

@@ -61,10 +61,14 @@ def samples(analysis: TaskAnalysis, *, max_tokens: int = MAX_TOKENS) -> list[dic
 
 
 def best_series(analysis: TaskAnalysis) -> list[Row]:
-    """The rows of the diffusion series with the best quality, by rising dial; none of scores."""
+    """The rows of the diffusion series with the best quality, by rising dial; none of scores.
+
+    A series that a server ran comes last: its answers have no tokens to show.
+    """
     if analysis.likelihood:
         return []
-    rows = [r for r in analysis.rows if r.configuration.kind == "diffusion"]
+    own = [r for r in analysis.rows if r.configuration.kind == "diffusion"]
+    rows = [r for r in own if not r.configuration.placement.served] or own
     if not rows:
         return []
     best = max(rows, key=lambda r: r.quality).configuration
@@ -123,8 +127,8 @@ def _answers(
 ) -> dict[Document, tuple[Record, float | None]]:
     """Document -> its first record in the row's quality cells, and its own median seconds.
 
-    The seconds are those of the latency cells' requests that gave the same tokens; None where the
-    document was not timed.
+    The seconds are those of the latency cells' requests that gave the same tokens, or the same text
+    where a server tells no tokens; None where the document was not timed.
     """
     x = row.configuration
     own = records_of(analysis, sorted(x.quality_cells), documents)
@@ -134,10 +138,15 @@ def _answers(
         same = [
             float(str(other["seconds"]))
             for other in timed.get(doc, [])
-            if other["tokens"] == record["tokens"]
+            if _same_answer(other, record)
         ]
         out[doc] = record, median(same) if same else None
     return out
+
+
+def _same_answer(one: Record, other: Record) -> bool:
+    field = "tokens" if _items(one["tokens"]) or _items(other["tokens"]) else "response"
+    return one[field] == other[field]
 
 
 def _documents(analysis: TaskAnalysis, least: Row, best: Row) -> list[Document]:
@@ -174,6 +183,7 @@ def _answer(
     usual = None if row.latency_s != row.latency_s else float(f"{row.latency_s:.7g}")
     return {
         "model": row.configuration.model,
+        "name": _name(row),
         "place": row.configuration.group,
         "dial": None if not row.configuration.dial else row.configuration.dial_value,
         "label": text.dial(row.configuration),
@@ -184,8 +194,8 @@ def _answer(
         "pieces": [str(piece) for piece in pieces[:max_tokens]],
         "reveal_step": [int(str(step)) for step in reveal[:max_tokens]],
         "last_step": max(1, 1 + max((int(str(step)) for step in reveal), default=0)),
-        "visible": int(str(record["visible_tokens"])),
-        "canvas": int(str(record["canvas_tokens"])),
+        "visible": _tokens(record, "visible_tokens"),
+        "canvas": _tokens(record, "canvas_tokens"),
         "hidden": max(0, len(pieces) - max_tokens),
         "seconds": usual if seconds is None else float(f"{seconds:.7g}"),
         "timed": seconds is not None,
@@ -193,5 +203,17 @@ def _answer(
     }
 
 
+def _name(row: Row) -> str:
+    """The model; of AR with its tier, which a race is about."""
+    x = row.configuration
+    return f"{x.model} ({x.tier})" if x.kind == "autoregressive" and x.tier else x.model
+
+
 def _items(value: object) -> list[object]:
     return list(value) if isinstance(value, (list, tuple)) else []
+
+
+def _tokens(record: Record, name: str) -> int:
+    """How many tokens to draw; none of an answer whose tokens a server does not report."""
+    told = record.get(name)
+    return 0 if told is None or told != told else int(float(str(told)))

@@ -16,8 +16,11 @@ TICKS = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
 
 
 def stress_rows(suite: StressSuite, group: GroupAnalysis) -> tuple[int, ...]:
-    """The rows of a panel, autoregressive ones included; () without a diffusion row."""
-    own = [p.row for p in suite.diffusion if p.row in group.members]
+    """The rows of a panel, autoregressive ones included; () without a diffusion row.
+
+    A diffusion row whose server reports no forwards has no place on the axis.
+    """
+    own = [p.row for p in suite.diffusion if p.row in group.members and p.placed]
     beside = [p.row for p in suite.autoregressive if p.row in group.members]
     return (*own, *beside) if own else ()
 
@@ -31,7 +34,7 @@ def draw_stress(
     looks: dict[str, Look],
 ) -> None:
     """95 % intervals as bars, of autoregressive models as bands."""
-    own = [p for p in suite.diffusion if p.row in group.members]
+    own = [p for p in suite.diffusion if p.row in group.members and p.placed]
     _axes(axes, suite, own)
     if suite.curve:
         x, y = zip(*suite.curve, strict=True)

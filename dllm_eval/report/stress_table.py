@@ -67,9 +67,9 @@ def _row(table: TaskTable, suite: StressSuite, point: StressPoint) -> tuple[str,
     return (
         f"{suite.operation}, {suite.items} items",
         x.series,
-        point.sampler or "left to right",
+        point.sampler or ("left to right" if point.placed else text.NOT_REPORTED),
         f"{point.temperature:g}",
-        text.count(point.tokens_per_step),
+        text.count(point.tokens_per_step) if point.placed else text.NOT_REPORTED,
         text.percent(point.quality),
         text.percent_interval(point.interval),
         text.UNKNOWN_TEXT if point.ceiling is None else text.percent(point.ceiling),
@@ -82,6 +82,8 @@ def _row(table: TaskTable, suite: StressSuite, point: StressPoint) -> tuple[str,
 
 def against(point: StressPoint) -> str:
     """What a setting's interval says about the ceiling."""
+    if not point.placed:
+        return "no ceiling: steps are not reported"
     if point.ceiling is None:
         return "no ceiling: steps go by the tokens" if point.sampler else "one at a time"
     if not point.binding:

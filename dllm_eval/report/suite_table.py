@@ -9,6 +9,7 @@ from functools import cached_property
 
 import pandas as pd
 
+from dllm_eval.stats.load_crossover import SuiteLoads
 from dllm_eval.stats.score_index import ScoreIndex
 from dllm_eval.stats.tables import TaskTable
 
@@ -22,6 +23,8 @@ class Frames:
     scores: pd.DataFrame
     tables: tuple[TaskTable, ...] = ()
     """The suites' tables, which the leaderboard is made from as well."""
+    loads: tuple[SuiteLoads, ...] = ()
+    """The suites that were run under load."""
 
     @cached_property
     def index(self) -> ScoreIndex:

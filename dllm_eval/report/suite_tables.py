@@ -13,7 +13,9 @@ from dllm_eval.report.category_table import category_tables
 from dllm_eval.report.extraction_table import extraction_tables
 from dllm_eval.report.leaderboard import markdown_cell, markdown_line
 from dllm_eval.report.length_table import length_tables
+from dllm_eval.report.load_table import load_tables
 from dllm_eval.report.reversal_table import reversal_tables
+from dllm_eval.report.server_table import server_tables
 from dllm_eval.report.stress_table import stress_tables
 from dllm_eval.report.suite_table import Frames, SuiteTable
 from dllm_eval.report.template_table import sensitivity_tables
@@ -25,6 +27,8 @@ TABLES: tuple[Callable[[Frames], list[SuiteTable]], ...] = (
     category_tables,
     reversal_tables,
     stress_tables,
+    load_tables,
+    server_tables,
 )
 
 

@@ -5,9 +5,12 @@ import math
 from dllm_eval.stats.analysis import TaskAnalysis
 from dllm_eval.stats.resample import Interval
 from dllm_eval.stats.row import Row
+from dllm_eval.stats.series import TEXT_DIALS
 from dllm_eval.stats.tables import Configuration
 
 UNKNOWN_TEXT = "–"
+NOT_REPORTED = "not reported"
+"""By a server, of its answers: neither 0 nor a guess."""
 BUSY_MARK = "†"
 BUSY_NOTE = (
     f"{BUSY_MARK} measured while the machine was busy: time again on an idle one, with dllm-eval "
@@ -61,6 +64,23 @@ def count(value: float) -> str:
     if math.isnan(value):
         return UNKNOWN_TEXT
     return f"{value:.0f}" if abs(value - round(value)) < 0.05 else f"{value:.1f}"
+
+
+def reported(row: Row, value: float, shown: str) -> str:
+    """A number's text, or that the row's server does not report it."""
+    return NOT_REPORTED if math.isnan(value) and row.configuration.placement.served else shown
+
+
+def counted(row: Row, value: float) -> str:
+    """A mean count of one row, or that its server does not report it."""
+    return reported(row, value, count(value))
+
+
+def speed(row: Row) -> str:
+    """Visible tokens per second of a row, or that its server does not report the tokens."""
+    value = row.costs.visible_tokens_per_s
+    told = significant(value)
+    return told if math.isnan(row.latency_s) else reported(row, value, told)
 
 
 def joules(value: float) -> str:
@@ -149,9 +169,12 @@ def setting(configuration: Configuration) -> str:
 
 
 def dial_value(configuration: Configuration) -> str:
-    """The dial's value alone: a count of steps or samples, else a number such as 0.95."""
+    """The dial's value alone: a count of steps or samples, a number such as 0.95, or a word."""
     if not configuration.dial or math.isnan(configuration.dial_value):
         return UNKNOWN_TEXT
+    word = configuration.settings.get(configuration.dial)
+    if isinstance(word, str) and configuration.dial in TEXT_DIALS:
+        return word
     if configuration.dial in COUNTED:
         return count(configuration.dial_value)
     return f"{configuration.dial_value:g}"

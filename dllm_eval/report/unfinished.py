@@ -51,7 +51,7 @@ def unfinished_cells(cells: pd.DataFrame) -> list[Unfinished]:
         for row in rows:
             if not row["finished"]:
                 place = at[str(row["config_id"])]
-                dial = f"{place.dial} = {place.dial_value:g}" if place.dial else ""
+                dial = f"{place.dial} = {place.dial_text}" if place.dial else ""
                 named = ", ".join(part for part in (place.composition, dial) if part)
                 found.append(_unfinished(row, named))
     return sorted(found, key=lambda x: (not x.failed, x.suite, x.model, x.setting, x.purpose))

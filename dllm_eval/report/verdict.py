@@ -5,19 +5,44 @@ Strings only; called by `payload.py` and `leaderboard.py`.
 
 import math
 
-from dllm_eval.report import text
+from dllm_eval.report import text, tier_text
 from dllm_eval.report.advantage import batch_sentences, length_sentences
+from dllm_eval.report.contest import fastest_at, rival_of
 from dllm_eval.stats.analysis import TaskAnalysis
+from dllm_eval.stats.best_stack import BEST_STACK
 from dllm_eval.stats.group import GroupAnalysis
 from dllm_eval.stats.row import Row
 from dllm_eval.stats.speedup import MatchedSpeedup
 
 
 def verdict(analysis: TaskAnalysis) -> str:
-    """What a reader should take away from one suite, group by group."""
-    sentences = [s for group in analysis.groups for s in _group_sentences(analysis, group)]
+    """What a reader should take away from one suite, group by group.
+
+    Of a machine with several stacks, each model on its best one first: that is the headline, and
+    the same stack on both sides stands behind it.
+    """
+    sentences = [
+        sentence
+        for found in analysis.best_stacks
+        for sentence in _group_sentences(analysis.on_best_stack(found), found.group, where=_BEST)
+    ]
+    for group in analysis.groups:
+        sentences += _group_sentences(analysis, group, where=_where(analysis, group))
     ends = [*batch_sentences(analysis), *length_sentences(analysis)]
     return " ".join([*sentences, *_knees(analysis), *ends, *_told_the_length(analysis)])
+
+
+_BEST = "On {machine}, each model on its best stack: "
+
+
+def _where(analysis: TaskAnalysis, group: GroupAnalysis) -> str:
+    """What a group's sentences begin with; {place} is its machine and stack."""
+    if len(analysis.groups) == 1:
+        return ""
+    several = any(found.group.machine == group.machine for found in analysis.best_stacks)
+    members = [analysis.rows[i].configuration for i in group.members]
+    several = several and members[0].of_this_machine and len({x.kind for x in members}) > 1
+    return "On {place}, the same stack for both: " if several else "On {place}: "
 
 
 def _knees(analysis: TaskAnalysis) -> list[str]:
@@ -69,27 +94,36 @@ def refusal(analysis: TaskAnalysis) -> str:
     ]
     if len(names) < 2:
         return ""
-    return (
+    told = [
         f"Seconds were measured on {len(names)} different machine and stack pairs "
-        f"({'; '.join(names)}): they are ranked within each, never across."
-    )
+        f"({'; '.join(names)}): they are ranked within each, never across.",
+        *((BESIDE_EACH_OTHER,) if analysis.best_stacks else ()),
+    ]
+    if any(row.configuration.placement.remote for row in analysis.rows):
+        told.append(tier_text.OVER_A_NETWORK)
+    return " ".join(told)
 
 
-def _group_sentences(analysis: TaskAnalysis, group: GroupAnalysis) -> list[str]:
+BESIDE_EACH_OTHER = "The best stack of each model alone sets stacks of one machine side by side."
+
+
+def _group_sentences(analysis: TaskAnalysis, group: GroupAnalysis, *, where: str) -> list[str]:
     rows = [analysis.rows[i] for i in group.members]
-    where = f"On {group.place}: " if len(analysis.groups) > 1 else ""
-    rival = _best([r for r in rows if r.configuration.kind == "autoregressive"])
+    where = where.format(machine=group.machine, place=group.place)
+    rivals = [r for r in rows if r.configuration.kind == "autoregressive"]
+    best = _best(rivals)
     models = sorted({r.configuration.model for r in rows if r.configuration.kind == "diffusion"})
     sentences = []
     for model in models:
         own = _best([r for r in rows if r.configuration.model == model])
         if own is None:
             continue
+        rival = rival_of(analysis, own, rivals) if rivals else None
         first = where + _first(analysis, own, rival, text.unit(analysis))
-        second = _second(analysis, model, rows, rival, group.speedups.get(model))
+        second = _second(analysis, model, group, rival)
         sentences.append(f"{first} {second}".rstrip())
-    if not models and rival is not None:
-        sentences.append(f"{where}{_reach(rival, text.unit(analysis))}.")
+    if not models and best is not None:
+        sentences.append(f"{where}{_reach(best, text.unit(analysis))}.")
     return sentences
 
 
@@ -110,18 +144,13 @@ def _elsewhere(own: Row, rival: Row) -> str:
     how = "the same" if rival.quality == own.quality else higher
     guess = "" if rival.above_chance else ", not clearly above chance"
     score = f"{text.percent(rival.quality)}{guess}"
-    return f"{rival.configuration.series} scores {how} ({score}); speed was not compared"
+    return f"{_called(rival)} scores {how} ({score}); speed was not compared"
 
 
-def _second(
-    analysis: TaskAnalysis,
-    model: str,
-    rows: list[Row],
-    rival: Row | None,
-    speedup: MatchedSpeedup | None,
-) -> str:
+def _second(analysis: TaskAnalysis, model: str, group: GroupAnalysis, rival: Row | None) -> str:
     if rival is None:
         return ""
+    rows, speedup = [analysis.rows[i] for i in group.members], group.speedups.get(model)
     rivals = [r for r in rows if r.configuration.kind == "autoregressive"]
     own = [r for r in rows if r.configuration.model == model]
     if any(r.busy for r in rivals) or _all_busy(own):
@@ -131,17 +160,27 @@ def _second(
     if not rival.above_chance:
         return "The latter is not clearly above chance: there is no quality to match."
     tail = " Settings timed on a busy machine are left out." if any(r.busy for r in own) else ""
-    return _matched(model, speedup, _how(own, speedup), text.unit(analysis)) + tail
+    across = group.stack == BEST_STACK
+    how = _how(own, speedup, stack=across)
+    beside = tier_text.against(fastest_at(rivals, speedup.quality_floor), stack=across)
+    matched = _matched(model, speedup, how, text.unit(analysis), beside)
+    plain = tier_text.only_eager(analysis.rows, group.machine) if speedup.reached else ""
+    return " ".join(part for part in (matched, plain) if part) + tail
 
 
-def _how(own: list[Row], speedup: MatchedSpeedup) -> str:
-    """Which of a model's several series reaches the quality first, and at which setting."""
+def _how(own: list[Row], speedup: MatchedSpeedup, *, stack: bool) -> str:
+    """Which of a model's several series reaches the quality first, at which setting, on what."""
     # The same tolerance as the speed-up's own.
     enough = [r for r in own if not r.busy and r.quality >= speedup.quality_floor - 1e-9]
     timed = [r for r in enough if not math.isnan(r.latency_s)]
-    if not timed or len({r.configuration.series for r in own}) == 1:
+    if not timed:
         return ""
     first = min(timed, key=lambda r: r.latency_s).configuration
+    if stack:
+        setting = text.setting(first)
+        return f", with {setting} on {first.stack}," if setting else f", on {first.stack},"
+    if len({r.configuration.series for r in own}) == 1:
+        return ""
     return f", with {text.setting(first)},"
 
 
@@ -153,12 +192,18 @@ def _all_busy(rows: list[Row]) -> bool:
 def _reach(row: Row, unit: str, *, at: str = "") -> str:
     time = "" if math.isnan(row.latency_s) else f" in {text.seconds(row.latency_s)} per {unit}"
     held_up = " (on a busy machine)" if row.busy else ""
-    series = row.configuration.series
+    series = _called(row)
     guess = "" if row.above_chance else " (not clearly above chance)"
     return f"{series} reaches {text.percent(row.quality)}{guess}{at}{time}{held_up}"
 
 
-def _matched(model: str, speedup: MatchedSpeedup, how: str, unit: str) -> str:
+def _called(row: Row) -> str:
+    """A series; of AR with its tier."""
+    x = row.configuration
+    return tier_text.named(x) if x.kind == "autoregressive" else x.series
+
+
+def _matched(model: str, speedup: MatchedSpeedup, how: str, unit: str, beside: str) -> str:
     floor = text.percent(speedup.quality_floor)
     if not speedup.reached:
         return f"Matched quality ({floor}, the AR score less one point) is not reached by {model}."
@@ -172,6 +217,7 @@ def _matched(model: str, speedup: MatchedSpeedup, how: str, unit: str) -> str:
     faster, factor = "diffusion", speedup.ratio
     if factor < 1:
         faster, factor = "the autoregressive model", 1 / factor
+        beside = beside.replace(", against the fastest", ", by the fastest", 1)
         if low > 0:
             span = f"95 % interval {text.ratio(1 / high)} to {text.ratio(1 / low)}"
         else:
@@ -179,7 +225,7 @@ def _matched(model: str, speedup: MatchedSpeedup, how: str, unit: str) -> str:
     clear = low > 1 or (0 < high < 1)
     tail = "" if clear else ", so the two are not separable in speed"
     times = text.ratio(factor)
-    return f"At matched quality ({floor}){how} {faster} is {times} faster ({span}){tail}."
+    return f"At matched quality ({floor}){how} {faster} is {times} faster ({span}){beside}{tail}."
 
 
 def _best(rows: list[Row]) -> Row | None:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from dllm_eval.errors import UsageError
 from dllm_eval.report.beside import NOTHING_BESIDE, Beside
+from dllm_eval.report.best_stack_table import best_stack_tables
 from dllm_eval.report.figures import write_figures
 from dllm_eval.report.leaderboard import markdown, table
 from dllm_eval.report.render import checks_shown, leaderboard_page, page
@@ -22,6 +23,7 @@ from dllm_eval.report.suite_tables import csv_files, suite_tables
 from dllm_eval.report.suite_tables import markdown as suite_markdown
 from dllm_eval.report.unfinished import unfinished_cells
 from dllm_eval.stats.analysis import analyse
+from dllm_eval.stats.load_crossover import suite_loads
 from dllm_eval.stats.tables import task_tables
 from dllm_eval.stats.texts import Texts
 
@@ -79,15 +81,17 @@ def write_frames(
     beside.refuse_alone(has_cells=len(cells) > 0)
     known = tuple(task_tables(cells, requests, scores, texts))
     analyses = [analyse(x) for x in known]
-    frames = Frames(cells=cells, requests=requests, scores=scores, tables=known)
+    loads = suite_loads(analyses, cells, requests)
+    frames = Frames(cells=cells, requests=requests, scores=scores, tables=known, loads=loads)
     tables = suite_tables(frames)
     missing = [cell.line for cell in unfinished_cells(cells)]
     _make_folder(out)
     checked = [] if selftest is None else write_selftest_figure(selftest, out)
-    figures = [*write_figures(analyses, out), *checked]
+    figures = [*write_figures(analyses, out, loads), *checked]
     paths = _paths(out, figures, _write_tables(tables, out), beside.notes)
     svg = _drawn(out / "frontiers.svg", figures)
-    drawn = {x.figure: _drawn(out / f"{x.figure}.svg", figures) or "" for x in tables if x.figure}
+    shown = [*tables, *(x for analysis in analyses for x in best_stack_tables(analysis))]
+    drawn = {x.figure: _drawn(out / f"{x.figure}.svg", figures) or "" for x in shown if x.figure}
     checks = (
         None if selftest is None else checks_shown(selftest, _drawn(out / f"{NAME}.svg", figures))
     )

@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import DynamicCache, StaticCache
 
 from dllm_eval.api import Prompt
+from dllm_eval.samplers.causal_compiled import CompiledSteps, columns_around
 
 CacheKind = Literal["dynamic", "static"]
 Ids = tuple[int, ...]
@@ -24,7 +25,8 @@ class CausalSteps:
         model: A transformers causal language model.
         prompts: The batch.
         most_columns: Of the cache, over all passes.
-        cache: "static" allocates them all at once.
+        cache: "static" allocates them all at once. Compiled steps run the passes of one token, on
+            a static cache of their own.
     """
 
     def __init__(
@@ -32,7 +34,7 @@ class CausalSteps:
         model: Any,  # noqa: ANN401
         prompts: Sequence[Prompt],
         most_columns: int,
-        cache: CacheKind,
+        cache: CacheKind | CompiledSteps,
     ) -> None:
         self.model = model
         self.device: torch.device = model.device
@@ -41,8 +43,12 @@ class CausalSteps:
         self.padded = any(self.pads)
         ids = [[0] * pad + list(p.prefix) for pad, p in zip(self.pads, prompts, strict=True)]
         self.input_ids = torch.tensor(ids, device=self.device)  # (batch, longest)
-        if cache == "static":
-            self.cache: Any = StaticCache(config=model.config, max_cache_len=most_columns)
+        self.compiled = cache if isinstance(cache, CompiledSteps) else None
+        if self.compiled is not None:
+            most_columns = columns_around(most_columns)
+            self.cache: Any = self.compiled.cache(len(prompts), most_columns)
+        elif cache == "static":
+            self.cache = StaticCache(config=model.config, max_cache_len=most_columns)
         else:
             self.cache = DynamicCache(config=model.config)
         places = torch.arange(most_columns, device=self.device)
@@ -65,6 +71,10 @@ class CausalSteps:
     def advance(self, tokens: Tensor) -> Tensor:
         """Reads one more token of every request, (batch,); returns (batch, vocab)."""
         self.length += 1
+        if self.compiled is not None:
+            self.host_syncs += 1
+            places = self.places[:, self.length - 1 : self.length]
+            return self.compiled.advance(tokens[:, None], places, self.valid, self.cache)
         return self._forward(tokens[:, None], self.length - 1, self.length)
 
     def resume(self, kept: Sequence[Ids], texts: Sequence[Ids], counts: Sequence[int]) -> Tensor:

@@ -12,6 +12,7 @@ import numpy as np
 from dllm_eval.stats.acceptable import Acceptable, acceptable
 from dllm_eval.stats.aup import Aup, aup
 from dllm_eval.stats.batching import BatchCurve, batch_curves
+from dllm_eval.stats.best_stack import BestStack, best_stacks
 from dllm_eval.stats.clusters import unit_means
 from dllm_eval.stats.compare import Comparison, compare_with_autoregressive
 from dllm_eval.stats.costs import costs
@@ -23,6 +24,7 @@ from dllm_eval.stats.group import GroupAnalysis, group_analysis
 from dllm_eval.stats.lengths import LengthCurve, length_curves
 from dllm_eval.stats.looseness import looseness
 from dllm_eval.stats.noise import noise
+from dllm_eval.stats.placement import KINDS
 from dllm_eval.stats.points import Points, points
 from dllm_eval.stats.resample import (
     REPLICATES,
@@ -48,19 +50,35 @@ class TaskAnalysis:
     lengths: tuple[LengthCurve, ...] = ()
     batch_crossovers: tuple[Crossover, ...] = ()
     length_crossovers: tuple[Crossover, ...] = ()
+    best_stacks: tuple[BestStack, ...] = ()
+    """Of machines with several stacks."""
 
     @property
     def likelihood(self) -> bool:
         """Whether requests were scored, not generated."""
         return any(row.costs.estimator for row in self.rows)
 
+    def on_best_stack(self, found: BestStack) -> "TaskAnalysis":
+        """The suite as one machine's stacks together show it: its rows against its best AR row."""
+        members = frozenset(found.group.members)
+        rows = tuple(
+            replace(
+                row,
+                comparison=found.comparisons.get(i),
+                on_frontier=row.above_chance and i in found.frontier,
+            )
+            if i in members
+            else row
+            for i, row in enumerate(self.rows)
+        )
+        return replace(self, rows=rows, groups=(found.group,), best_stacks=())
+
 
 def analyse(table: TaskTable, *, seed: int = 0, replicates: int = REPLICATES) -> TaskAnalysis:
     """All statistics of one suite; the same table and seed give the same numbers."""
     generator = np.random.default_rng(seed)
     found = points(table, replicates, generator)
-    names = sorted({x.group for x in table.configurations})
-    groups = tuple(group_analysis(table, name, found) for name in names)
+    groups = tuple(group_analysis(table, name, found) for name in _group_names(table))
     compared = compare_with_autoregressive(table, found, generator=generator)
     rows = _rows(table, found, groups, compared)
     finished = tuple(_with_dials(table, x, rows, replicates, generator) for x in groups)
@@ -74,12 +92,19 @@ def analyse(table: TaskTable, *, seed: int = 0, replicates: int = REPLICATES) ->
         lengths=lengths,
         batch_crossovers=_useful(rows, batch_crossovers(table, batches, found.quality)),
         length_crossovers=_useful(rows, length_crossovers(table, lengths, found.quality)),
+        best_stacks=best_stacks(table, found, seed=seed),
     )
+
+
+def _group_names(table: TaskTable) -> list[str]:
+    """Machines with what ran in process first, then engines, then APIs; each by name."""
+    order = {x.group: KINDS.index(x.placement.kind) for x in reversed(table.configurations)}
+    return sorted(order, key=lambda name: (order[name], name))
 
 
 def _useful(rows: tuple[Row, ...], found: tuple[Crossover, ...]) -> tuple[Crossover, ...]:
     """Those beside an AR score that is a quality to match, timed on an idle machine."""
-    idle = [x for x in found if not (rows[x.row].busy or rows[x.rival].busy)]
+    idle = [x for x in found if not any(rows[i].busy for i in (x.row, x.rival, *x.rivals))]
     return tuple(x for x in idle if rows[x.rival].above_chance)
 
 

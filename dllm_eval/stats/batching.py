@@ -1,7 +1,8 @@
 """Throughput by batch size: visible tokens per second of a setting.
 
 Reads the records of latency cells; a batch's wall time is shared equally over its requests there,
-so seconds add up. Called by `analysis.py`.
+so seconds add up. A server's records hold each request's own seconds, which do not: its throughput
+is that of its load cells, in `load.py`. Called by `analysis.py`.
 """
 
 import math
@@ -43,10 +44,10 @@ class BatchCurve:
 
 
 def batch_curves(table: TaskTable) -> tuple[BatchCurve, ...]:
-    """The settings that were timed at more than one batch size."""
+    """The settings that were timed in process at more than one batch size."""
     out = []
     for i, x in enumerate(table.configurations):
-        if not x.batched_cells:
+        if not x.batched_cells or x.placement.served:
             continue
         own = table.requests_of((*x.latency_cells, *x.batched_cells))
         points = _points(own[own["request_type"] == "generate_until"])

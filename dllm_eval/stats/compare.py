@@ -1,9 +1,10 @@
 """Each diffusion setting of a suite against the best AR row, with Holm over all of them.
 
 Chooses the row to compare with, draws paired replicates, asks `paired.py` for verdicts. Called by
-`analysis.py`.
+`analysis.py` and `best_stack.py`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +28,7 @@ from dllm_eval.stats.resample import (
     percentile_interval,
     resampled_means,
 )
+from dllm_eval.stats.speedup import POINT
 from dllm_eval.stats.tables import TaskTable
 
 REPLICATES_PER_PART = 40
@@ -75,8 +77,29 @@ def compare_with_autoregressive(
     pairs = [
         (i, rival)
         for i, x in enumerate(table.configurations)
-        if x.kind == "diffusion" and (rival := best_autoregressive(table, x.group)) is not None
+        if x.kind == "diffusion" and (rival := rival_of(table, x.group)) is not None
     ]
+    return compare_pairs(table, found, pairs, generator=generator)
+
+
+def compare_pairs(
+    table: TaskTable,
+    found: Points,
+    pairs: Sequence[tuple[int, int]],
+    *,
+    generator: np.random.Generator,
+    across_stacks: bool = False,
+) -> dict[int, Comparison]:
+    """Row index -> comparison of each pair of a diffusion row and the AR row it is held against.
+
+    Args:
+        table: The suite.
+        found: Where its rows stand.
+        pairs: Both rows' indices.
+        generator: Of the resamples.
+        across_stacks: Whether seconds compare between stacks of one machine; else within a stack
+            alone. They never compare between machines.
+    """
     if not pairs:
         return {}
     replicates = max(REPLICATES, REPLICATES_PER_PART * len(PARTS) * len(pairs))
@@ -86,7 +109,14 @@ def compare_with_autoregressive(
     )
     latencies = LatencyDraws(found.rounds, replicates=replicates, generator=generator)
     draws = [
-        _draw(table, i, rival, differences[:, n], found, latencies)
+        _draw(
+            table,
+            (i, rival),
+            differences[:, n],
+            found,
+            latencies,
+            same_place=_same_place(table, i, rival, across_stacks=across_stacks),
+        )
         for n, (i, rival) in enumerate(pairs)
     ]
     chosen = verdicts(np.stack([_parts(table, x) for x in draws]))
@@ -104,25 +134,80 @@ def best_autoregressive(table: TaskTable, group: str) -> int | None:
     """
     rivals = [i for i, x in enumerate(table.configurations) if x.kind == "autoregressive"]
     near = [i for i in rivals if table.configurations[i].group == group]
+    # Seconds of different places decide nothing, not even between equals.
+    return _best(table, near, by_seconds=True) if near else _best(table, rivals, by_seconds=False)
 
+
+def rival_of(table: TaskTable, group: str) -> int | None:
+    """The AR row that rows of a group are held against: `best_autoregressive` at its best tier."""
+    best = best_autoregressive(table, group)
+    if best is None or table.configurations[best].group != group:
+        return best
+    return best_tier(
+        table, best, [i for i, x in enumerate(table.configurations) if x.group == group]
+    )
+
+
+def best_tier(table: TaskTable, best: int, among: Sequence[int]) -> int:
+    """The fastest AR row of the same model that scores within a point of `best`.
+
+    Tiers of one model decode the same thing; a document that rounding decided must not bring the
+    slow one in. The row itself where its records name no tier.
+    """
+    x = table.configurations[best]
+    if not x.tier:
+        return best
+    floor = _quality(table, best) - POINT - 1e-9
+    alike = [
+        i
+        for i in among
+        if table.configurations[i].kind == x.kind
+        and table.configurations[i].model == x.model
+        and table.configurations[i].tier
+        and len(table.latencies_s[i])
+        and _quality(table, i) >= floor
+    ]
+    return min(alike, key=lambda i: _median(table.latencies_s[i]), default=best)
+
+
+def best_of(table: TaskTable, rows: Sequence[int]) -> int | None:
+    """The row of the highest quality, the fastest of equals, of rows whose seconds compare."""
+    return _best(table, rows, by_seconds=True)
+
+
+def _best(table: TaskTable, rows: Sequence[int], *, by_seconds: bool) -> int | None:
     def rank(i: int) -> tuple[float, float]:
         seconds = table.latencies_s[i]
-        return -float(np.nanmean(table.quality[i])), _median(seconds) if len(seconds) else np.inf
+        known = by_seconds and len(seconds)
+        return -_quality(table, i), _median(seconds) if known else np.inf
 
-    return min(near or rivals, key=rank, default=None)
+    return min(rows, key=rank, default=None)
+
+
+def _quality(table: TaskTable, i: int) -> float:
+    return float(np.nanmean(table.quality[i]))
+
+
+def _same_place(table: TaskTable, row: int, rival: int, *, across_stacks: bool) -> bool:
+    own, other = table.configurations[row], table.configurations[rival]
+    if across_stacks:
+        together = own.of_this_machine and other.of_this_machine
+        return together and own.machine == other.machine
+    return own.group == other.group
 
 
 def _draw(
     table: TaskTable,
-    row: int,
-    rival: int,
+    pair: tuple[int, int],
     difference: Floats,
     found: Points,
     latencies: LatencyDraws,
+    *,
+    same_place: bool,
 ) -> _Draws:
+    row, rival = pair
     log_speedup = np.full(len(difference), np.nan)
-    held_up = not found.busy.isdisjoint((row, rival))
-    same_place = table.configurations[row].group == table.configurations[rival].group
+    held_up = not found.busy.isdisjoint(pair)
     if same_place and not held_up:
         slow, fast = latency_draws(table, (rival, row), latencies)
         log_speedup = np.log(slow) - np.log(fast)

@@ -5,12 +5,13 @@ Knows the columns of cells; computes no statistic. `tables.py` calls `configurat
 
 from collections import defaultdict
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
-from dllm_eval.stats.series import Place, Setting, places
+from dllm_eval.stats.placement import Placement
+from dllm_eval.stats.series import Place, Setting, places, tier_of
 
 Cell = Mapping[Hashable, Any]
 """A row of the frame of cells."""
@@ -46,11 +47,22 @@ class Configuration:
     """Whether a cache may have changed its answers, as its records say."""
     batched_cells: tuple[str, ...] = ()
     """Latency cells of the same machine and stack at batch sizes above 1."""
+    placement: Placement = field(default_factory=Placement)
+    tier: str = ""
+    """How hard its stack was driven, in the model's own words; "" where it said nothing."""
+    untiered: str = ""
+    """`composition` without the words of the tier."""
+    imported: bool = False
 
     @property
     def group(self) -> str:
         """Seconds compare only between rows with the same group."""
         return place(self.machine, self.stack)
+
+    @property
+    def of_this_machine(self) -> bool:
+        """Whether the machine it names ran it for this sweep: in process, or in an engine."""
+        return bool(self.machine) and self.placement.started_here and not self.imported
 
 
 def configurations_of(part: pd.DataFrame, requests: pd.DataFrame) -> tuple[Configuration, ...]:
@@ -125,6 +137,10 @@ def _configuration(config_id: str, cells: _Cells, at: Place, *, approximate: boo
         latency_cells=tuple(str(cell["cell_id"]) for cell in cells.latency),
         provenance=dict(row["provenance"] or {}),
         batched_cells=tuple(str(cell["cell_id"]) for cell in cells.batched),
+        placement=Placement.of(row),
+        tier=tier_of(row),
+        untiered=at.untiered,
+        imported=row.get("imported") is True,
     )
 
 

@@ -1,7 +1,7 @@
 """What each setting costs besides seconds: tokens, forwards, positions, and its estimator.
 
 Means over a setting's records; no resampling. Called by `analysis.py`. Prompt tokens are in no
-field.
+field. What a server does not report of an answer is NaN here, never 0.
 """
 
 from collections.abc import Mapping
@@ -41,10 +41,11 @@ class Costs:
     share was evaluated and is counted once."""
     positions: float
     visible_tokens_per_s: float
-    """Sum of visible tokens over sum of seconds; NaN where latency was not measured."""
+    """Sum of visible tokens over sum of seconds; NaN where latency was not measured or the tokens
+    are not reported."""
     forward_s: float
-    """Seconds per forward; NaN where latency was not measured, and for likelihood requests, whose
-    canvases share forwards."""
+    """Seconds per forward; NaN where latency was not measured or forwards are not reported, and for
+    likelihood requests, whose canvases share forwards."""
     estimator: str
     """Of likelihood requests, else ""."""
     quantity: str
@@ -60,8 +61,8 @@ def costs(configuration: Configuration, by_cell: Mapping[str, pd.DataFrame], uni
     """The costs of one configuration, from its suite's requests by cell."""
     own = _together(configuration.quality_cells, by_cell)
     timed = _together(configuration.latency_cells, by_cell)
-    seconds, forwards = float(timed["seconds"].sum()), float(timed["nfe"].sum())
-    visible = float(timed["visible_tokens"].sum())
+    seconds, forwards = float(timed["seconds"].sum()), float(timed["nfe"].sum(skipna=False))
+    visible = float(timed["visible_tokens"].sum(skipna=False))
     estimator = _names(own["estimator"])
     scored = own[own["estimator"].notna()]
     return Costs(

@@ -3,7 +3,7 @@
 One machine and stack at a time. Pure numbers; called by `analysis.py`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,8 +66,20 @@ class GroupAnalysis:
 
 def group_analysis(table: TaskTable, name: str, points: Points) -> GroupAnalysis:
     """That of the configurations whose machine and stack have this name."""
+    members = [i for i, x in enumerate(table.configurations) if x.group == name]
+    return group_of(table, members, table.configurations[members[0]].stack, points)
+
+
+def group_of(table: TaskTable, members: Sequence[int], stack: str, points: Points) -> GroupAnalysis:
+    """That of these configurations, whose seconds compare.
+
+    Args:
+        table: The suite.
+        members: Rows of one machine.
+        stack: What the group calls its stack.
+        points: Where the rows stand.
+    """
     configurations = table.configurations
-    members = [i for i, x in enumerate(configurations) if x.group == name]
     timed = [i for i in members if not np.isnan(points.latency_s[i])]
     rivals = [i for i in timed if configurations[i].kind == "autoregressive"]
     reference = None
@@ -81,12 +93,12 @@ def group_analysis(table: TaskTable, name: str, points: Points) -> GroupAnalysis
     speedups = {}
     for model in sorted({configurations[i].model for i in set(timed) - set(rivals)}):
         own = [i for i in timed if configurations[i].model == model]
-        speedup = _speedup(points, own, rivals)
+        speedup = speedup_of(points, own, rivals)
         if speedup is not None:
             speedups[model] = speedup
     return GroupAnalysis(
         machine=configurations[members[0]].machine,
-        stack=configurations[members[0]].stack,
+        stack=stack,
         members=tuple(members),
         reference=reference,
         curves=tuple(curves),
@@ -94,7 +106,14 @@ def group_analysis(table: TaskTable, name: str, points: Points) -> GroupAnalysis
     )
 
 
-def _speedup(points: Points, own: list[int], rivals: list[int]) -> MatchedSpeedup | None:
+def speedup_of(points: Points, own: list[int], rivals: list[int]) -> MatchedSpeedup | None:
+    """That of one diffusion model's timed rows over the timed AR rows; None where nothing is said.
+
+    Args:
+        points: Of the suite.
+        own: Rows of the diffusion model.
+        rivals: AR rows, whose seconds compare with these.
+    """
     idle = [i for i in own if i not in points.busy]
     # Leaving out an AR row could lower the quality to match, so all of them must be idle.
     if not rivals or not idle or not points.busy.isdisjoint(rivals):

@@ -51,7 +51,10 @@ class LengthCurve:
 def length_curves(
     table: TaskTable, *, generator: np.random.Generator, replicates: int = REPLICATES
 ) -> tuple[LengthCurve, ...]:
-    """The settings whose timed answers differ in length; nothing where requests are scored."""
+    """The settings whose timed answers differ in length; nothing where requests are scored.
+
+    An answer whose length a server does not report is in no bin.
+    """
     timed = {
         i: _units(table.requests_of(x.latency_cells)) for i, x in enumerate(table.configurations)
     }
@@ -70,6 +73,7 @@ def _units(timed: pd.DataFrame) -> pd.DataFrame:
     """One row per generated answer, the median of its rounds."""
     timed = timed[timed["request_type"] == "generate_until"]
     keys = ["task", "doc_id", "index", "key"]
+    timed = timed[timed["visible_tokens"].notna()]
     return timed.groupby(keys, sort=True)[["visible_tokens", "seconds"]].median()
 
 

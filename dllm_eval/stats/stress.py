@@ -4,11 +4,13 @@ A suite is one of these if its task states an operation and its metric is `valid
 and no figure. `report/stress_figure.py` and `report/stress_table.py` call it.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from dllm_eval.stats.ceiling import FORMULAS, ceiling
 from dllm_eval.stats.configuration import Configuration
@@ -34,7 +36,8 @@ class StressPoint:
     """"" where there is none, as of an autoregressive model."""
     temperature: float
     tokens_per_step: float
-    """Tokens of the canvas over forward passes, both means; 1 of an autoregressive model."""
+    """Tokens of the canvas over forward passes, both means; 1 of an autoregressive model, NaN where
+    a server reports neither."""
     forwards: float
     quality: float
     interval: Interval
@@ -48,6 +51,11 @@ class StressPoint:
     """Different right answers that came up; None where the suite does not number them."""
     num_valid: int
     """Right answers, over all seeds."""
+
+    @property
+    def placed(self) -> bool:
+        """Whether it has a place on an axis of tokens per step."""
+        return not math.isnan(self.tokens_per_step)
 
     @property
     def above(self) -> bool:
@@ -84,7 +92,7 @@ def stress_suite(table: TaskTable, scores: ScoreIndex | None = None) -> StressSu
     return StressSuite(
         operation=operation,
         items=items,
-        diffusion=tuple(sorted(own, key=lambda p: p.tokens_per_step)),
+        diffusion=tuple(sorted(own, key=lambda p: (not p.placed, p.tokens_per_step))),
         autoregressive=tuple(
             p for p in points if table.configurations[p.row].kind == "autoregressive"
         ),
@@ -125,15 +133,16 @@ def _point(
     forwards, canvas = own["nfe"], own["canvas_tokens"]
     diffusion = x.kind == "diffusion"
     sampler, temperature = _way(x)
-    even = diffusion and forwards.nunique() == 1 and set(canvas) == {items}
+    even = diffusion and forwards.nunique(dropna=False) == 1 and set(canvas) == {items}
+    even = even and bool(forwards.notna().all())
     limit = ceiling(operation, items, int(forwards.iloc[0])) if even else None
     num_valid, distinct = _choices(x, table.filter, scores)
     return StressPoint(
         row=row,
         sampler=sampler,
         temperature=temperature,
-        tokens_per_step=float(canvas.mean() / forwards.mean()) if diffusion and len(own) else 1.0,
-        forwards=float(forwards.mean()) if len(own) else float("nan"),
+        tokens_per_step=_mean(canvas) / _mean(forwards) if diffusion and len(own) else 1.0,
+        forwards=_mean(forwards) if len(own) else float("nan"),
         quality=float(np.nanmean(table.quality[row])),
         interval=quality_interval(table.quality[row], np.empty(0)),
         ceiling=limit,
@@ -141,6 +150,11 @@ def _point(
         distinct=distinct,
         num_valid=num_valid,
     )
+
+
+def _mean(counts: "pd.Series[float]") -> float:
+    """NaN where a server does not report one of them."""
+    return float(counts.mean(skipna=False))
 
 
 def _way(x: Configuration) -> tuple[str, float]:

@@ -68,6 +68,10 @@ def per_round(requests: pd.DataFrame, column: str, unit: Unit, cells: Sequence[s
 
 
 def mean_per_unit(requests: pd.DataFrame, column: str, unit: Unit) -> float:
-    """The mean amount of a column over everything that was asked; NaN where nothing was."""
+    """The mean amount of a column over everything that was asked.
+
+    NaN where nothing was, and where some request does not report it: a server's silence is no 0,
+    and those that it reports need not be like the others.
+    """
     asked = int((requests["index"] == 0).sum()) if unit == "question" else len(requests)
-    return float(requests[column].sum()) / asked if asked else np.nan
+    return float(requests[column].sum(skipna=False)) / asked if asked else np.nan

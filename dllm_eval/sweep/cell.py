@@ -1,46 +1,32 @@
 """Runs one cell through lm-eval and leaves its records, scores and provenance in its folder.
 
-Knows lm-eval's evaluator; knows no model family and no other cell. Workers call `run_cell`.
+Knows what of a cell is measured and kept; knows no model family and no other cell. Workers call
+`run_cell`.
 """
 
 import math
-from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field
 from typing import Any
 
-from lm_eval.evaluator import simple_evaluate
-
-from dllm_eval.errors import UsageError
 from dllm_eval.files import read_json, write_json, write_lines
 from dllm_eval.measure.clock import Timer
 from dllm_eval.measure.energy import LEAST_SECONDS, EnergyMeter
 from dllm_eval.measure.memory import peak_memory_bytes, peak_memory_scope, reset_peak
 from dllm_eval.request_log import FileLog
-from dllm_eval.sweep.cell_provenance import begin_provenance, device_of
+from dllm_eval.sweep.cell_provenance import begin_provenance, device_of, is_local, served
+from dllm_eval.sweep.evaluation import Options as Options
+from dllm_eval.sweep.evaluation import evaluate
 from dllm_eval.sweep.folder import CellFolder, Share
-from dllm_eval.sweep.loggers import Loggers, log_cell
+from dllm_eval.sweep.load_cell import run_load
+from dllm_eval.sweep.loggers import log_cell
 from dllm_eval.sweep.models import build, keeps_log
 from dllm_eval.sweep.plan import Cell
 from dllm_eval.sweep.quiet import collect_environment_once
 from dllm_eval.sweep.scores import check_direction, check_metric, score_records
-from dllm_eval.sweep.tasks import task_facts, task_manager
+from dllm_eval.sweep.tasks import task_facts
 from dllm_eval.sweep.tracked_files import save_lm_eval_files
 
 _PILOT_DOCUMENTS = 2
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What a cell needs to know of its sweep."""
-
-    include: tuple[str, ...] = ()
-    """More folders of task YAML."""
-    confirm_run_unsafe_code: bool = False
-    loggers: Loggers = field(default_factory=dict)
-    """Trackers that finished quality cells are handed to."""
-    sweep: str = ""
-    """The sweep's name."""
 
 
 def run_cell(cell: Cell, folder: CellFolder, options: Options) -> None:
@@ -54,6 +40,9 @@ def run_cell(cell: Cell, folder: CellFolder, options: Options) -> None:
         return
     check_direction(cell)
     collect_environment_once()
+    if cell.load is not None:
+        run_load(cell, folder, options)
+        return
     take_shares(folder)
     with FileLog(folder.requests) as log:
         answered = len(log)
@@ -65,19 +54,22 @@ def run_cell(cell: Cell, folder: CellFolder, options: Options) -> None:
         device = device_of(lm)
         reset_peak(device)
         with EnergyMeter(device, idle_s=_idle_s(cell)) as meter, Timer(device) as timer:
-            results = _evaluate(cell, lm, options, cell.limit)
+            results = evaluate(cell, lm, options, cell.limit)
         records = score_records(results["samples"])
         check_metric(cell, records)
-        done = {
+        done: dict[str, Any] = {
             "seconds": timer.seconds,
             "requests": len(log) if keeps_log(cell) else None,
             "scores": len(records),
             "requests_timed": len(log) - answered if keeps_log(cell) else None,
             "timing_repeats": repeats or (cell.timing.repeats if cell.timing else None),
-            "energy": meter.reading(),
-            "peak_memory_bytes": peak_memory_bytes(device),
-            "peak_memory_scope": peak_memory_scope(device),
         }
+        if is_local(lm):
+            done |= {
+                "energy": meter.reading(),
+                "peak_memory_bytes": peak_memory_bytes(device),
+                "peak_memory_scope": peak_memory_scope(device),
+            }
         repeated = log.repeats
     if repeated:
         write_lines(folder.requests, (one.model_dump(mode="json") for one in log.records()))
@@ -85,7 +77,8 @@ def run_cell(cell: Cell, folder: CellFolder, options: Options) -> None:
     provenance = read_json(folder.provenance)
     tasks = task_facts(results, sorted(results["samples"]))
     isolation = "/".join(sorted({x.isolation for x in records if x.isolation})) or None
-    write_json(folder.provenance, {**provenance, "tasks": tasks, "isolation": isolation})
+    facts = {**served(lm), "tasks": tasks, "isolation": isolation}
+    write_json(folder.provenance, {**provenance, **facts})
     # Saving changes the samples, and a tracker is told only what is safe on the disk.
     told = deepcopy(results) if options.loggers and cell.purpose == "quality" else None
     save_lm_eval_files(cell, folder, results)
@@ -119,7 +112,7 @@ def run_share(cell: Cell, folder: CellFolder, options: Options, share: Share) ->
         lm = build(cell, log)
         begin_provenance(cell, folder, lm)
         lm.share = share
-        _evaluate(cell, lm, options, cell.limit, predict_only=True)
+        evaluate(cell, lm, options, cell.limit, predict_only=True)
 
 
 def take_shares(folder: CellFolder) -> None:
@@ -131,52 +124,6 @@ def take_shares(folder: CellFolder) -> None:
         log.take_others()
     for path in shares:
         path.unlink()
-
-
-def _evaluate(
-    cell: Cell,
-    lm: Any,  # noqa: ANN401 - any lm-eval LM
-    options: Options,
-    limit: int | None,
-    *,
-    predict_only: bool = False,
-) -> dict[str, Any]:
-    manager = task_manager(cell.task, options.include)
-    try:
-        results = simple_evaluate(
-            model=lm,
-            model_args=dict(cell.arguments),
-            tasks=[cell.task],
-            num_fewshot=cell.num_fewshot,
-            apply_chat_template=cell.apply_chat_template,
-            batch_size=cell.batch_size,
-            limit=limit,
-            bootstrap_iters=0,
-            log_samples=True,
-            predict_only=predict_only,
-            task_manager=manager,
-            confirm_run_unsafe_code=options.confirm_run_unsafe_code,
-        )
-    except ValueError as error:
-        if "marked as unsafe" in str(error):
-            raise UsageError(
-                f"task {cell.task!r} runs code that the model wrote; allow it with "
-                f"confirm_run_unsafe_code: true in the sweep file"
-            ) from error
-        raise
-    _check_shots(cell, results["n-shot"])
-    return dict(results)
-
-
-def _check_shots(cell: Cell, run: Mapping[str, int]) -> None:
-    """lm-eval leaves a task at no examples that says 0 itself, whatever it is told."""
-    wrong = {task: shots for task, shots in run.items() if shots != cell.num_fewshot}
-    if cell.num_fewshot is not None and wrong:
-        task, shots = next(iter(wrong.items()))
-        raise UsageError(
-            f"num_fewshot {cell.num_fewshot}: task {task!r} takes {shots} whatever is asked; "
-            "leave num_fewshot out"
-        )
 
 
 def _repeats(cell: Cell, folder: CellFolder, options: Options, lm: Any) -> int | None:  # noqa: ANN401 - any lm-eval LM
@@ -192,7 +139,7 @@ def _repeats(cell: Cell, folder: CellFolder, options: Options, lm: Any) -> int |
     documents = min(max(_PILOT_DOCUMENTS, cell.batch_size), timing.requests)
     with FileLog(folder.pilot) as pilot:
         lm.log = pilot
-        samples = _evaluate(cell, lm, options, documents)["samples"]
+        samples = evaluate(cell, lm, options, documents)["samples"]
         records = [record for record in pilot.records() if record.seconds > 0]
     if not records:
         return timing.repeats

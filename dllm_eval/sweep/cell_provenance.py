@@ -42,14 +42,32 @@ def device_of(lm: Any) -> torch.device:  # noqa: ANN401 - any lm-eval LM
     return torch.device(getattr(lm, "device", None) or "cpu")
 
 
+def is_local(lm: Any) -> bool:  # noqa: ANN401 - any lm-eval LM
+    """Whether a model computes in this process, so that its memory and energy are the model's."""
+    return getattr(lm, "request_types", None) is None
+
+
+def served(lm: Any) -> dict[str, Any]:  # noqa: ANN401 - any lm-eval LM
+    """What a server has said of itself with its answers; nothing of a model in this process."""
+    told = {} if is_local(lm) else lm.provenance()
+    return {name: told[name] for name in ("served_model", "fingerprint") if name in told}
+
+
 def _begun(folder: CellFolder) -> bool:
     logs = (folder.requests, folder.pilot, *folder.share_logs)
     return any(log.exists() and log.stat().st_size > 0 for log in logs)
 
 
 def _provenance(cell: Cell, lm: Any) -> dict[str, Any]:  # noqa: ANN401 - any lm-eval LM
+    told = dict(getattr(lm, "provenance", dict)())
+    found = collect(device_of(lm))
+    if told.get("machine"):
+        found["machine"] = told.pop("machine")
     return {
-        **collect(device_of(lm)),
+        **found,
+        "placement": {"kind": "local"},
+        "stack": None,
+        "tier": getattr(lm, "tier", None),
         "weights": weights_identity(cell),
         "model": {"name": cell.model, "arguments": cell.arguments, "seed": cell.seed},
         "settings": cell.settings,
@@ -59,24 +77,28 @@ def _provenance(cell: Cell, lm: Any) -> dict[str, Any]:  # noqa: ANN401 - any lm
         "batch_size": cell.batch_size,
         "dtype": _dtype(lm),
         "attention": _attention(lm),
+        **told,
     }
 
 
 def _fixed(cell: Cell, provenance: dict[str, Any]) -> dict[str, Any]:
     """What must not change within a cell. Threads may, where no second is compared."""
-    machine = {"machine": provenance["machine"]["name"]} if cell.purpose == "latency" else {}
+    machine = {"machine": provenance["machine"]["name"]} if cell.purpose != "quality" else {}
     versions = provenance["versions"]
     software = {
         name: versions.get(name) for name in ("dllm-eval", "lm-eval", "torch", "transformers")
     }
     commit = (provenance["git_commit"] or "").removesuffix("-dirty")
-    fixed = {key: provenance[key] for key in ("weights", "dtype", "attention")}
+    fixed = {
+        key: provenance.get(key) for key in ("weights", "dtype", "attention", "placement", "stack")
+    }
     return {**fixed, "commit": commit, **software, **machine}
 
 
 def _sampler(lm: Any) -> dict[str, Any] | None:  # noqa: ANN401 - any lm-eval LM
     """Every decoding rule in force, those that the model's family brought along included."""
-    return lm.config.resolved() if getattr(lm, "kind", None) == "diffusion" else None
+    config = getattr(lm, "config", None) if getattr(lm, "kind", None) == "diffusion" else None
+    return None if config is None else config.resolved()
 
 
 def _dtype(lm: Any) -> str | None:  # noqa: ANN401 - any lm-eval LM

@@ -17,7 +17,8 @@ from dllm_eval.sweep.plan import Cell
 CELL_COLUMNS = [
     *("cell_id", "config_id", "folder", "model", "kind", "task", "suite", "metric", "filter"),
     *("chance", "purpose", "dial", "dial_value", "settings", "limit", "batch_size", "seed"),
-    *("num_fewshot", "apply_chat_template"),
+    *("num_fewshot", "apply_chat_template", "placement", "tier"),
+    *("load_in_flight", "load_arrivals_per_s"),
     *("machine", "stack", "provenance", "done", "finished", "failed", "imported", "variant"),
 ]
 
@@ -55,6 +56,10 @@ def cell_row(cell: Cell, files: CellFolder, scores: pa.Table, suffix: str, folde
         "seed": cell.seed,
         "num_fewshot": cell.num_fewshot,
         "apply_chat_template": cell.apply_chat_template,
+        "placement": (provenance.get("placement") or {}).get("kind", "local"),
+        "tier": provenance.get("tier") or "",
+        "load_in_flight": (cell.load and cell.load.in_flight) or math.nan,
+        "load_arrivals_per_s": (cell.load and cell.load.arrivals_per_s) or math.nan,
         "machine": provenance.get("machine", {}).get("name", ""),
         "stack": stack_of(provenance),
         "provenance": provenance,
@@ -83,6 +88,8 @@ def _filter(cell: Cell, scores: pa.Table) -> str:
 
 def stack_of(provenance: dict[str, Any]) -> str:
     """What ran the model, for example "transformers 5.23, torch 2.13, sdpa, float32"."""
+    if provenance.get("stack"):
+        return str(provenance["stack"])
     versions = provenance.get("versions", {})
     if not versions:
         return ""

@@ -12,7 +12,7 @@ from dllm_eval.sweep.folder import ResultsFolder
 from dllm_eval.sweep.forecast import CellWork, cell_work
 from dllm_eval.sweep.identity import check_weights
 from dllm_eval.sweep.loggers import check_loggers
-from dllm_eval.sweep.models import check_cells
+from dllm_eval.sweep.models import check_cells, model_class
 from dllm_eval.sweep.plan import Cell
 from dllm_eval.sweep.points import axes_of
 from dllm_eval.sweep.scores import check_direction
@@ -20,6 +20,7 @@ from dllm_eval.sweep.select import written
 from dllm_eval.sweep.sizes import local_folder
 from dllm_eval.sweep.spec import ModelSpec, Setting, SuiteSpec, Sweep
 from dllm_eval.sweep.tasks import task_manager
+from dllm_eval.sweep.workload import Document, UnknownDocuments, documents
 
 
 def check_sweep(sweep: Sweep, cells: Sequence[Cell]) -> None:
@@ -31,6 +32,7 @@ def check_sweep(sweep: Sweep, cells: Sequence[Cell]) -> None:
     check_plan(sweep, cells)
     check_trackers(sweep)
     check_tasks(sweep)
+    check_requests(sweep, cells)
 
 
 def check_plan(sweep: Sweep, cells: Sequence[Cell]) -> None:
@@ -64,6 +66,34 @@ def check_tasks(sweep: Sweep) -> None:
             task_manager(suite.task, tuple(sweep.include))
         except UsageError as error:
             raise UsageError(f"{sweep.place('suites', number, 'task')}{error}") from error
+
+
+def check_requests(sweep: Sweep, cells: Sequence[Cell]) -> None:
+    """Compares what tasks ask with what models answer, where a model's class says so.
+
+    A class without `request_types` answers all. A task whose documents are not here is passed over:
+    the model itself refuses what it cannot answer.
+
+    Raises:
+        UsageError: A task asks for likelihoods, and the model has none.
+    """
+    include = tuple(sweep.include)
+    for cell in _distinct(cells, lambda cell: (cell.model, cell.task, cell.num_fewshot)):
+        answered = getattr(model_class(cell.model), "request_types", None)
+        if answered is None:
+            continue
+        try:
+            asked = {r.request_type for d in documents_of(cell, include) for r in d}
+        except UnknownDocuments:
+            continue
+        if not asked <= answered:
+            place = sweep.place("suites", _suite(sweep, cell), "task")
+            raise UsageError(
+                f"{place}{cell.label}: task {cell.task!r} asks for {', '.join(asked - answered)}, "
+                f"and {cell.model} answers {', '.join(sorted(answered))} alone; accepted: a suite "
+                "answered by text, or weights of your own in process (dllm, dllm-ar); "
+                f"{_remedy({'model': cell.name, 'suite': cell.suite})}"
+            )
 
 
 def check_trackers(sweep: Sweep) -> None:
@@ -127,6 +157,11 @@ def refused(sweep: Sweep, cell: Cell, error: UsageError) -> UsageError:
 
 def _remedy(entry: Mapping[str, Setting]) -> str:
     return f"or leave it out by exclude: [{written(entry)}]"
+
+
+def documents_of(cell: Cell, include: tuple[str, ...]) -> list[Document]:
+    """The first documents of a cell's task with their requests."""
+    return documents(cell.task, cell.num_fewshot, 1, include)
 
 
 def _suite(sweep: Sweep, cell: Cell) -> int:

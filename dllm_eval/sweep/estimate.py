@@ -11,9 +11,10 @@ Knows works, sizes and devices; knows no model. `--dry-run` calls it.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
+from dllm_eval.load import Load
 from dllm_eval.sweep.devices import DEVICES, UTILISATION, Device
 from dllm_eval.sweep.folder import ResultsFolder
 from dllm_eval.sweep.forecast import CellWork
@@ -76,7 +77,9 @@ def estimates(
     pace = read_pace(folder, cells, works)
     known: dict[tuple[object, ...], Sizes | None] = {}
     found = []
-    for cell, work in zip(cells, works, strict=True):
+    for cell, once in zip(cells, works, strict=True):
+        # Under load not all of its requests need be offered.
+        work = replace(once, at_most=True) if cell.load else once
         key = (cell.arguments.get("pretrained"), cell.arguments.get("dtype"))
         if key not in known:
             place = local_folder(cell)
@@ -106,18 +109,30 @@ def cell_seconds(cell: Cell, work: CellWork, sizes: Sizes, device: Device) -> fl
     """A cell's seconds on a device, by the roofline; None where its work is not known.
 
     A quality cell goes once through its documents, in batches. A latency cell does so as often as
-    it repeats, at least for its `min_seconds`, after its warm-up, which is one shape's.
+    it repeats, at least for its `min_seconds`, after its warm-up, which is one shape's. A load cell
+    goes through its requests at most once, and goes on for a batch when its time is over; arrivals
+    that are slower than the model are waited for, faster ones all answered.
     """
     if work.forwards is None or work.positions is None or not work.requests:
         return None
     share = _requests_per_forward(cell, work)
     positions = work.positions / work.forwards * share
     once = work.forwards / share * forward_seconds(positions, sizes, device)
+    if cell.load is not None:
+        return _load_seconds(cell.load, once, batches=math.ceil(work.requests / cell.batch_size))
     if cell.timing is None:
         return once
     repeats = max(cell.timing.repeats, math.ceil(cell.timing.min_seconds / once))
     batches = math.ceil(work.requests / cell.batch_size)
     return once * repeats + once / batches * cell.timing.warmup
+
+
+def _load_seconds(load: Load, once: float, *, batches: int) -> float:
+    """At most; `once` is what all requests take, back to back and in full batches."""
+    each = once / batches
+    if load.in_flight is not None:
+        return min(once, load.seconds + each) + load.warmup * each
+    return max(once, load.longest_s + each) + load.warmup * 2 * each
 
 
 def forward_seconds(positions: float, sizes: Sizes, device: Device) -> float:
@@ -155,6 +170,10 @@ class Total:
     hours: dict[str, float]
     unknown_hours: dict[str, int]
     """By device, cells that are in no sum."""
+    dollars: float | None = None
+    """What servers bill at most; None where no cell has a price."""
+    unknown_dollars: int = 0
+    """Cells that are in no sum of dollars, where some are."""
 
 
 def totals(found: Sequence[CellEstimate]) -> list[Total]:
@@ -169,6 +188,7 @@ def totals(found: Sequence[CellEstimate]) -> list[Total]:
 def _total(model: str, purpose: str, found: list[CellEstimate]) -> Total:
     devices = list(dict.fromkeys(name for each in found for name in each.seconds))
     seconds = {name: [each.seconds.get(name) for each in found] for name in devices}
+    bills = [each.work.dollars for each in found if each.work.dollars is not None]
     return Total(
         model=model,
         purpose=purpose,
@@ -183,6 +203,8 @@ def _total(model: str, purpose: str, found: list[CellEstimate]) -> Total:
             name: sum(s for s in each if s is not None) / 3600 for name, each in seconds.items()
         },
         unknown_hours={name: each.count(None) for name, each in seconds.items()},
+        dollars=sum(bills) if bills else None,
+        unknown_dollars=len(found) - len(bills) if bills else 0,
     )
 
 
@@ -205,6 +227,16 @@ def assumptions(found: Sequence[CellEstimate], folder: ResultsFolder) -> list[st
         lines.append(
             "<=: an upper bound, where tokens decide how many steps, an answer may end early, or "
             "choices share forwards"
+        )
+    if any(each.cell.load for each in found):
+        lines.append(
+            "load cells: at most load.seconds of offering and the answers that are open then; "
+            "arrivals faster than the model are all answered, up to load.requests"
+        )
+    if any(each.work.dollars is not None for each in found):
+        lines.append(
+            "dollars: at most, by the card's prices, a token a byte of the prompt and every answer "
+            "as long as its limit; tries that are billed without an answer are not counted"
         )
     candidates = sum(bool(each.cell.search) for each in found)
     if candidates:

@@ -5,12 +5,14 @@ it.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from dllm_eval.registry import FORECASTS, LENGTHS, resolve
+from dllm_eval.registry import COSTS, FORECASTS, LENGTHS, resolve
+from dllm_eval.sweep.models import asks_server
 from dllm_eval.sweep.plan import Cell
 from dllm_eval.sweep.sizes import local_folder
-from dllm_eval.sweep.workload import UnknownDocuments, documents
+from dllm_eval.sweep.workload import Document, UnknownDocuments, documents
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +27,8 @@ class CellWork:
     """Whether forwards and positions are upper bounds."""
     scored: bool = False
     """Whether requests are scored, and share forwards by their positions, not by the batch."""
+    dollars: float | None = None
+    """What a server bills at most, where a card has its prices."""
     why: str = ""
     """What is missing, where something is."""
 
@@ -47,6 +51,7 @@ def cell_work(cell: Cell, include: tuple[str, ...]) -> CellWork:
         requests=sum(map(len, found)),
         scored=any(r.request_type == "loglikelihood" for d in found[:1] for r in d),
     )
+    counted = replace(counted, dollars=_dollars(cell, found))
     if cell.model not in FORECASTS:
         return replace(counted, why=f"nothing is known of model {cell.model!r}")
     forecast = resolve("model", FORECASTS, cell.model)(dict(cell.arguments), folder)
@@ -56,6 +61,8 @@ def cell_work(cell: Cell, include: tuple[str, ...]) -> CellWork:
     each = [(forecast(request), number) for request, number in requests.items()]
     known = [(work, number) for work, number in each if work is not None]
     if len(known) < len(each):
+        if asks_server(cell):
+            return replace(counted, why="a server does not say how many forward passes it makes")
         return replace(counted, why="settings alone do not tell its steps")
     positions = [(work.positions, number) for work, number in known]
     told = [n * number for n, number in positions if n is not None]
@@ -67,3 +74,18 @@ def cell_work(cell: Cell, include: tuple[str, ...]) -> CellWork:
         at_most=any(work.at_most for work, _ in known),
         why="" if len(told) == len(positions) else lost,
     )
+
+
+def _dollars(cell: Cell, found: Sequence[Document]) -> float | None:
+    """With repeats and warm-up; None where nobody knows a price, or one request's cost."""
+    if cell.model not in COSTS:
+        return None
+    tell = resolve("model", COSTS, cell.model)(dict(cell.arguments))
+    if tell is None:
+        return None
+    each: list[float | None] = [tell(request) for document in found for request in document]
+    known = [cost for cost in each if cost is not None]
+    if len(known) < len(each):
+        return None
+    warmup = max(known, default=0.0) * cell.batch_size * (cell.timing.warmup if cell.timing else 0)
+    return sum(known) * (cell.timing.repeats if cell.timing else 1) + warmup

@@ -12,6 +12,7 @@ import yaml
 
 from dllm_eval.errors import UsageError
 from dllm_eval.registry import register_with_lm_eval, tasks_folder
+from dllm_eval.sweep.run_check import check_run
 
 
 def run_lm_eval(arguments: Sequence[str]) -> None:
@@ -26,6 +27,7 @@ def run_lm_eval(arguments: Sequence[str]) -> None:
     """
     lm_eval_main = import_module("lm_eval.__main__")
     register_with_lm_eval()
+    check_run(arguments)
     # lm-eval's parser reads the process's command line and nothing else.
     sys.argv = ["dllm-eval", "run", *with_our_tasks(arguments)]
     try:

@@ -98,21 +98,42 @@ def _stock_model(name: str, given: tuple[tuple[str, Any], ...]) -> Any:  # noqa:
 
 
 def forget() -> None:
-    """Frees the weights that this process has loaded."""
+    """Frees the weights that this process has loaded, and ends the server that holds some."""
     _stock_model.cache_clear()
     import_module("dllm_eval.loading").forget()
+    end_server()
+
+
+def end_server() -> None:
+    """Ends the serving engine that this process has started, if it has."""
+    import_module("dllm_eval.engines.keeper").stop()
+
+
+def log_servers_in(folder: Path) -> None:
+    """Where the logs go of serving engines that this process starts."""
+    import_module("dllm_eval.engines.keeper").keeper().folder = folder
 
 
 def weights_key(cell: Cell) -> tuple[object, ...]:
-    """Equal for cells that run on the same weights, loaded the same way."""
+    """Equal for cells that run on the same weights, loaded the same way, or on the same server."""
+    told = getattr(model_class(cell.model), "weights_key", None)
+    if told is not None:
+        return (cell.model, *told(cell.arguments))
     identity = [(k, v) for k, v in sorted(cell.arguments.items()) if k in IDENTITY_ARGUMENTS]
     return (cell.model, *identity)
 
 
 def shareable(cell: Cell) -> bool:
     """Whether several processes may each run a share of the cell's batches."""
+    if asks_server(cell):  # which has as many requests in flight as it is to have
+        return False
     knows_shares = cell.model in LM_EVAL_MODELS or hasattr(model_class(cell.model), "share")
     return cell.purpose == "quality" and keeps_log(cell) and knows_shares
+
+
+def asks_server(cell: Cell) -> bool:
+    """Whether the cell's model is asked over HTTP; such classes say which requests they answer."""
+    return hasattr(model_class(cell.model), "request_types")
 
 
 def keeps_log(cell: Cell) -> bool:
@@ -125,9 +146,10 @@ def weights_identity(cell: Cell) -> str | None:
     pretrained = cell.arguments.get("pretrained")
     if not isinstance(pretrained, str):
         return None
-    if cell.model not in LM_EVAL_MODELS and not Path(pretrained).is_dir():
-        return None
     loading = import_module("dllm_eval.loading")
+    elsewhere = cell.model not in LM_EVAL_MODELS or asks_server(cell)
+    if elsewhere and not Path(pretrained).is_dir() and pretrained not in loading.SHIPPED:
+        return None
     revision = cell.arguments.get("revision")
     found: str = loading.weights_hash(loading.resolve_checkpoint(pretrained, revision))
     return found

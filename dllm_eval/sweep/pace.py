@@ -29,8 +29,11 @@ class _Taken:
     """Within requests, once through the documents: their timed seconds."""
     beside_s: float
     """All other seconds: warm-up, scoring, the harness."""
-    forwards: int
-    positions: int
+    whole_s: float
+    """Of the cell, as a clock on the wall shows them."""
+    forwards: int | None
+    """None where a server does not report them."""
+    positions: int | None
     documents: int
 
 
@@ -47,18 +50,26 @@ class Pace:
         """What a cell takes: its own time, that of its setting, or by the rate of its likes.
 
         The rate is a number of seconds per forward and one per position, fitted to the finished
-        cells of the suite, else of the model's other suites of the same kind. None where nothing
-        like it is finished, or its work is not known.
+        cells of the suite, else of the model's other suites of the same kind; of a server that does
+        not report forwards, seconds per document. None where nothing like it is finished, or its
+        work is not known.
         """
         if cell.cell_id in self.taken_s:
             return self.taken_s[cell.cell_id]
         same = self.same.get(_setting(cell))
         if same:
             return sum(same) / len(same)
-        if work.forwards is None or work.positions is None or work.documents is None:
+        if cell.load is not None:
+            return cell.load.longest_s
+        if work.documents is None:
             return None
         found = next((self.likes[g] for g in _groups(cell, work) if g in self.likes), None)
         if found is None:
+            return None
+        if any(each.forwards is None for each in found):
+            # Requests are in flight together, so that their seconds do not add up.
+            return work.documents * median(each.whole_s / each.documents for each in found)
+        if work.forwards is None or work.positions is None:
             return None
         per_forward, per_position = _rates(found)
         once = work.forwards * per_forward + work.positions * per_position
@@ -86,7 +97,7 @@ def _rates(found: Sequence[_Taken]) -> tuple[float, float]:
 
 
 def _setting(cell: Cell) -> Group:
-    return (cell.config_id, cell.purpose, cell.batch_size, cell.limit)
+    return (cell.config_id, cell.purpose, cell.batch_size, cell.limit, cell.load)
 
 
 def _groups(cell: Cell, work: CellWork) -> tuple[Group, Group]:
@@ -111,6 +122,8 @@ def read_pace(folder: ResultsFolder, cells: Sequence[Cell], works: Sequence[Cell
         seconds = float(read_json(files.done)["seconds"])
         pace.taken_s[cell.cell_id] = seconds
         pace.same.setdefault(_setting(cell), []).append(seconds)
+        if cell.load is not None:
+            continue  # seconds under load are full of waiting, and tell no rate
         taken = _taken([record for _, record in read_lines(files.requests)], seconds)
         if taken is not None:
             for group in _groups(cell, work):
@@ -120,14 +133,21 @@ def read_pace(folder: ResultsFolder, cells: Sequence[Cell], works: Sequence[Cell
 
 def _taken(records: list[dict[str, Any]], seconds: float) -> _Taken | None:
     """None for a cell without records, as of a stock model, or without a single forward."""
-    forwards = sum(record["nfe"] for record in records)
-    if not forwards:
+    forwards, positions = _sum(records, "nfe"), _sum(records, "positions")
+    if not records or forwards == 0:
         return None
     timed = [sum(record["repeat_seconds"] or [record["seconds"]]) for record in records]
     return _Taken(
         model_s=sum(record["seconds"] for record in records),
         beside_s=max(0.0, seconds - sum(timed)),
-        forwards=forwards,
-        positions=sum(record["positions"] for record in records),
+        whole_s=seconds,
+        forwards=None if positions is None else forwards,
+        positions=positions,
         documents=len({(record["task"], record["doc_id"]) for record in records}),
     )
+
+
+def _sum(records: list[dict[str, Any]], name: str) -> int | None:
+    """None where a record does not say."""
+    told = [record[name] for record in records if record.get(name) is not None]
+    return sum(told) if len(told) == len(records) else None

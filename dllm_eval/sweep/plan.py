@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from dllm_eval.errors import UsageError
+from dllm_eval.load import Load
 from dllm_eval.sweep.points import Point, pairs, points
 from dllm_eval.sweep.select import selected
 from dllm_eval.sweep.spec import ModelKind, ModelSpec, Setting, SuiteSpec, Sweep
@@ -19,17 +20,21 @@ from dllm_eval.sweep.spec_check import (
     RUN_ARGUMENTS,
     Accepts,
     check_batch_sizes,
+    check_loads,
     check_names,
     check_settings,
 )
+from dllm_eval.sweep.ways import TIMING_ARGUMENTS, Timing, Way, ways
+from dllm_eval.sweep.ways import Purpose as Purpose
 
 PROTOCOL_VERSION = 1
 """Part of every cell's id; goes up when the way a cell is run changes its records."""
 
-Purpose = Literal["quality", "latency"]
 Dial = Literal["steps", "samples", "threshold", "entropy_threshold", "entropy_bound", ""]
 
-IDENTITY_ARGUMENTS = frozenset({"pretrained", "family", "revision", "dtype", "device"})
+IDENTITY_ARGUMENTS = frozenset(
+    {"pretrained", "family", "revision", "dtype", "device", "model", "base_url", "key_env", "kind"}
+)
 """Which model it is, as opposed to how it decodes."""
 _DIALS: dict[str, Dial] = {
     "steps": "steps",
@@ -40,21 +45,6 @@ _DIALS: dict[str, Dial] = {
 }
 """Sweep axis -> the dial it turns between quality and latency; the first that is swept counts.
 Results say more: `stats/series.py` takes any number that varies along a series."""
-_TIMING_ARGUMENTS = frozenset({"warmup", "timing_repeats"})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Timing:
-    """How a latency cell measures; see `spec.LatencySpec`."""
-
-    round: int
-    """Which pass over all latency cells this is, from 0."""
-    requests: int
-    repeats: int
-    warmup: int
-    min_seconds: float
-    threads: int | None
-    relaxed: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,11 +86,23 @@ class Cell:
     search_within: float = 0.0
     search_confidence: float = 0.0
     """Of `spec.SearchSpec`."""
+    load: Load | None = None
+    """Of a cell whose purpose is "load": what its model is offered."""
 
     @property
     def settings(self) -> dict[str, Setting]:
         """The sampler settings: the arguments that do not say which model it is."""
         return {k: v for k, v in self.arguments.items() if k not in IDENTITY_ARGUMENTS}
+
+    @property
+    def in_flight(self) -> int | None:
+        """Of a load cell with a closed loop."""
+        return self.load.in_flight if self.load else None
+
+    @property
+    def arrivals_per_s(self) -> float | None:
+        """Of a load cell with arrivals."""
+        return self.load.arrivals_per_s if self.load else None
 
     @property
     def label(self) -> str:
@@ -110,6 +112,7 @@ class Cell:
         what = f"{self.suite} {dials}" if dials else self.suite
         turn = f", round {self.timing.round + 1}" if self.timing else ""
         turn += f", batch {self.batch_size}" if self.timing and self.batch_size > 1 else ""
+        turn += f", {self.load.words}" if self.load else ""
         return f"{self.name}, {what} ({self.purpose}{turn})"
 
     def as_dict(self) -> dict[str, Any]:
@@ -120,8 +123,9 @@ class Cell:
     def from_dict(cls, data: dict[str, Any]) -> "Cell":
         """The cell that `as_dict` described."""
         timing = Timing(**data["timing"]) if data["timing"] else None
+        load = Load(**data["load"]) if data.get("load") else None
         lists = {name: tuple(data.get(name, ())) for name in ("takes", "swept")}
-        return cls(**{**data, "timing": timing, **lists})
+        return cls(**{**data, "timing": timing, "load": load, **lists})
 
 
 def _shown(value: Setting) -> str:
@@ -129,7 +133,7 @@ def _shown(value: Setting) -> str:
 
 
 def plan(sweep: Sweep, accepts: Accepts) -> list[Cell]:
-    """Every cell of a sweep: quality cells as written, then latency cells in a seeded order.
+    """Every cell of a sweep: quality cells as written, then latency and load cells, shuffled.
 
     Args:
         sweep: What to run.
@@ -137,47 +141,43 @@ def plan(sweep: Sweep, accepts: Accepts) -> list[Cell]:
 
     Raises:
         UsageError: A setting that no model takes, a name that there is not, an entry that leaves
-            out nothing, or two cells that are the same. The line says where it stands.
+            out nothing, a load that offers nothing, or two cells that are the same. The line says
+            where it stands.
     """
     check_names(sweep)
     check_settings(sweep, accepts)
     if sweep.latency.enabled:
         check_batch_sizes(sweep)
-    turns = range(sweep.latency.rounds if sweep.latency.enabled else 0)
-    stages = [list(_cells(sweep, accepts))]
+    check_loads(sweep, accepts)
+    stages = [list(_cells(sweep, accepts, "quality"))]
     # Slow drifts of the machine (heat, neighbours) must not line up with a dial, nor fall on one
     # setting alone: every round goes through all settings in another order.
-    for turn in turns:
-        latency = list(_cells(sweep, accepts, turn))
-        random.Random(turn).shuffle(latency)
-        stages.append(latency)
+    turns = range(sweep.latency.rounds if sweep.latency.enabled else 0)
+    stages += [_shuffled(_cells(sweep, accepts, "latency", turn), turn) for turn in turns]
+    stages.append(_shuffled(_cells(sweep, accepts, "load"), 0))
     cells = selected(sweep, [cell for stage in stages for cell in stage])
     _check_distinct(sweep, cells)
     return cells
 
 
-def _cells(sweep: Sweep, accepts: Accepts, turn: int | None = None) -> Iterator[Cell]:
-    """The quality cells, or the latency cells of one round."""
+def _shuffled(cells: Iterator[Cell], seed: int) -> list[Cell]:
+    found = list(cells)
+    random.Random(seed).shuffle(found)
+    return found
+
+
+def _cells(sweep: Sweep, accepts: Accepts, purpose: Purpose, turn: int = 0) -> Iterator[Cell]:
+    """The cells of a purpose, of one round where there are several."""
     for model, suite in pairs(sweep.models, sweep.suites):
         taken = accepts(model.model)
-        if turn is not None and not taken >= _TIMING_ARGUMENTS:
+        if purpose != "quality" and not taken >= TIMING_ARGUMENTS:
             continue
-        seeds = sweep.seeds if "seed" in taken else sweep.seeds[:1]
-        for timing, batch_size in _ways_to_run(sweep, suite, turn):
-            if timing is not None and batch_size > 1 and "batch_size" not in taken:
-                continue
-            for seed in seeds:
+        for seed in sweep.seeds if "seed" in taken else sweep.seeds[:1]:
+            for way in ways(sweep, suite, purpose, turn, seed):
+                if purpose != "quality" and way.batch_size > 1 and "batch_size" not in taken:
+                    continue
                 for point in points(model, suite):
-                    yield _cell(model, suite, point, seed, timing, batch_size, taken)
-
-
-def _ways_to_run(
-    sweep: Sweep, suite: SuiteSpec, turn: int | None
-) -> list[tuple[Timing | None, int]]:
-    """(timing, batch size) of the quality cells, or of the latency cells of one round."""
-    if turn is None:
-        return [(None, sweep.quality.batch_size)]
-    return [(_timing(sweep, suite, turn, size), size) for size in sweep.latency.batch_sizes]
+                    yield _cell(model, suite, point, seed, way, taken)
 
 
 def _cell(
@@ -185,8 +185,7 @@ def _cell(
     suite: SuiteSpec,
     point: Point,
     seed: int,
-    timing: Timing | None,
-    batch_size: int,
+    way: Way,
     taken: frozenset[str],
 ) -> Cell:
     asked = {**suite.settings, **model.settings, **point.settings}
@@ -200,13 +199,13 @@ def _cell(
         "num_fewshot": suite.num_fewshot,
         "apply_chat_template": suite.apply_chat_template,
     }
-    purpose: Purpose = "latency" if timing else "quality"
-    limit = timing.requests if timing else suite.limit
-    run = {"purpose": purpose, "limit": limit, "batch_size": batch_size, "seed": seed}
-    run_timing = asdict(timing) if timing else None
+    run = {"purpose": way.purpose, "limit": way.limit, "batch_size": way.batch_size, "seed": seed}
+    timing = asdict(way.timing) if way.timing else None
+    # Without the key in other cells, so that their ids stay what they are in older folders.
+    load = {"load": asdict(way.load)} if way.load else {}
     dial, dial_value = _dial(point.settings)
     return Cell(
-        cell_id=_hash({**config, **run, "timing": run_timing}),
+        cell_id=_hash({**config, **run, "timing": timing, **load}),
         config_id=_hash(config),
         name=model.name,
         model=model.model,
@@ -223,10 +222,11 @@ def _cell(
         apply_chat_template=suite.apply_chat_template,
         dial=dial,
         dial_value=dial_value,
-        purpose=purpose,
-        limit=limit,
-        batch_size=batch_size,
-        timing=timing,
+        purpose=way.purpose,
+        limit=way.limit,
+        batch_size=way.batch_size,
+        timing=way.timing,
+        load=way.load,
         swept=tuple(name for name in point.settings if name in taken),
         search=_search_id(config, point),
         search_dial=point.search.dial if point.search else "",
@@ -242,20 +242,6 @@ def _search_id(config: dict[str, Any], point: Point) -> str:
     dial = point.search.dial
     others = {name: value for name, value in config["arguments"].items() if name != dial}
     return _hash({**config, "arguments": others, "dial": dial})
-
-
-def _timing(sweep: Sweep, suite: SuiteSpec, turn: int, batch_size: int) -> Timing:
-    latency = sweep.latency
-    requests = latency.timed_documents(batch_size, suite.limit)
-    return Timing(
-        round=turn,
-        requests=requests,
-        repeats=latency.repeats,
-        warmup=latency.warmup,
-        min_seconds=latency.min_seconds / latency.rounds,
-        threads=latency.threads,
-        relaxed=latency.relaxed_at(requests),
-    )
 
 
 def _dial(point: dict[str, Setting]) -> tuple[Dial, float | None]:

@@ -1,4 +1,4 @@
-"""Runs what is missing of a sweep: quality first, then latency, on whatever executor is given.
+"""Runs what is missing of a sweep: quality, then latency, then load, on whatever executor is given.
 
 Knows plans, stages and the results folder; starts no process and loads no model itself. The command
 line calls `run_sweep`.
@@ -21,7 +21,7 @@ from dllm_eval.sweep.search import wanted
 from dllm_eval.sweep.spec import Sweep
 from dllm_eval.sweep.stage import Stage, SweepIncomplete, Watch
 
-STAGES: tuple[Purpose, ...] = ("quality", "latency")
+STAGES: tuple[Purpose, ...] = ("quality", "latency", "load")
 
 
 def run_sweep(
@@ -46,13 +46,14 @@ def run_sweep(
     """
     from dllm_eval.sweep.check import check_sweep
     from dllm_eval.sweep.identity import check_weights
+    from dllm_eval.sweep.load_tasks import offerable
     from dllm_eval.sweep.models import accepted_arguments
 
     _refuse_several_processes()
     folder = ResultsFolder(out)
     folder.check()
     started = now_s()
-    cells = plan(sweep, accepted_arguments)
+    cells = offerable(plan(sweep, accepted_arguments), tuple(sweep.include))
     check_sweep(sweep, cells)
     check_weights(folder, cells)
     try:
@@ -64,7 +65,7 @@ def run_sweep(
                     files = folder.cell(cell.cell_id)
                     forgive(files)
                     clear_away(files)
-                    if retime and cell.purpose == "latency":
+                    if retime and cell.purpose != "quality":
                         shutil.rmtree(files.path, ignore_errors=True)
             seconds = {"plan": now_s() - started}
             chosen = _run_stages(sweep, folder, cells, executor, watch, seconds)
@@ -96,11 +97,11 @@ def _run_stages(
     watch: Watch,
     seconds: dict[str, float],
 ) -> list[Cell]:
-    """Runs quality, then latency; adds the seconds of each and gives back what was wanted."""
+    """Runs one purpose after the other; adds the seconds of each and gives back what was wanted."""
     score_of = scores_in(folder)
     chosen = wanted(cells, score_of)
     folder.begin(sweep, chosen)
-    for purpose in STAGES:
+    for purpose in (p for p in STAGES if p != "load" or sweep.load):
         started, asked = now_s(), 0
         # What a search found may call for more cells; a sweep without one goes round once.
         while len(chosen) > asked:

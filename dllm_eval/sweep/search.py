@@ -73,9 +73,9 @@ def wanted(cells: Sequence[Cell], score_of: ScoreOf) -> list[Cell]:
     """The cells to be run by what is known so far, in the order planned.
 
     Cells of the grid always; of a search, those that it ran and those that it needs next. Latency
-    cells follow the quality cells of their setting: every setting that a search ran is a point of
-    the frontier and is timed. Nothing but finished cells' scores decides, so that a sweep that was
-    killed goes on where it was.
+    and load cells follow the quality cells of their setting: every setting that a search ran is a
+    point of the frontier and is timed. Nothing but finished cells' scores decides, so that a sweep
+    that was killed goes on where it was.
 
     Args:
         cells: All candidates, as `plan` lists them.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from dllm_eval.sweep.plan import Cell
 
 NAMED_KEYS = ("model", "suite", "purpose")
-OWN_KEYS = (*NAMED_KEYS, "batch_size", "seed")
+OWN_KEYS = (*NAMED_KEYS, "batch_size", "seed", "in_flight", "arrivals_per_s")
 """Keys of an entry that are no setting; the first three have a closed list of values."""
 
 
@@ -71,7 +71,7 @@ def check_keys(sweep: Sweep, settings: Collection[str]) -> None:
     names = {
         "model": {model.name for model in sweep.models},
         "suite": {name for suite in sweep.suites for name in (suite.title, suite.task) if name},
-        "purpose": {"quality", "latency"},
+        "purpose": {"quality", "latency", "load"},
     }
     for field, entries in (("only", sweep.only), ("exclude", sweep.exclude)):
         for number, entry in enumerate(entries):

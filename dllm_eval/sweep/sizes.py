@@ -14,6 +14,7 @@ from typing import Any
 
 from dllm_eval.errors import UsageError
 from dllm_eval.registry import LM_EVAL_MODELS
+from dllm_eval.sweep.models import asks_server
 from dllm_eval.sweep.plan import Cell
 
 _BYTES = {"F64": 8, "F32": 4, "BF16": 2, "F16": 2, "F8_E4M3": 1, "F8_E5M2": 1, "I64": 8, "I32": 4}
@@ -56,6 +57,8 @@ def local_folder(cell: Cell) -> Path | None:
     pretrained = cell.arguments.get("pretrained")
     if not isinstance(pretrained, str):
         return None
+    if asks_server(cell) and not Path(pretrained).expanduser().is_dir():
+        return None  # a server's name for its model
     loading = import_module("dllm_eval.loading")
     is_folder = Path(pretrained).expanduser().is_dir()
     is_hub_id = pretrained.count("/") == 1 and pretrained[0] not in "./~"

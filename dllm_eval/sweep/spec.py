@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
     PrivateAttr,
@@ -20,9 +19,12 @@ from pydantic import (
 )
 
 from dllm_eval.sweep.origin import Origin
-
-Setting = bool | int | float | str | None
-"""A value that reaches a model class as one of its arguments."""
+from dllm_eval.sweep.spec_runs import LatencySpec as LatencySpec
+from dllm_eval.sweep.spec_runs import LoadSpec as LoadSpec
+from dllm_eval.sweep.spec_runs import QualitySpec as QualitySpec
+from dllm_eval.sweep.spec_values import STRICT, Number, Real
+from dllm_eval.sweep.spec_values import Setting as Setting
+from dllm_eval.sweep.spec_values import SpecError as SpecError
 
 ModelKind = Literal["diffusion", "autoregressive"]
 
@@ -57,34 +59,8 @@ Selector = Annotated[Axes, Field(min_length=1)]
 """What a cell has to be to be chosen: `model`, `suite` or a setting -> the values it may have."""
 
 
-class SpecError(ValueError):
-    """A fault that pydantic finds in a whole section, and that stands deeper in it."""
-
-    def __init__(self, message: str, *location: int | str) -> None:
-        super().__init__(message)
-        self.location = location
-
-
-def _number(value: object) -> object:
-    # A whole number of hundreds of digits is too large to be looked at as a float.
-    if type(value) not in (int, float) or not -1e300 < value < 1e300:  # type: ignore[operator]
-        raise ValueError(f"must be a number, not {value!r}")
-    return value
-
-
-Number = Annotated[int | float, BeforeValidator(_number)]
-
-
-def _whole(value: object) -> object:
-    """YAML writes 1 where 1.0 is meant; nothing else becomes a float."""
-    return float(value) if type(value) is int else value
-
-
-Real = Annotated[float, BeforeValidator(_whole)]
-
-
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = STRICT
 
 
 class ModelSpec(_Strict):
@@ -193,57 +169,6 @@ def _check_one_source(settings: dict[str, Setting], sweep: Products | None) -> N
             raise SpecError(message, "settings", twice[0])
 
 
-class QualitySpec(_Strict):
-    """How quality cells run."""
-
-    batch_size: int = Field(default=16, ge=1)
-
-
-class LatencySpec(_Strict):
-    """How latency cells run, with the machine to themselves."""
-
-    enabled: bool = True
-    batch_sizes: list[Annotated[int, Field(ge=1)]] = Field(default=[1], min_length=1)
-    """Requests that share the forward passes. Seconds per request are read at 1; the others say
-    what a loaded machine answers in a second."""
-    requests: int = Field(default=10, ge=1)
-    """Documents timed in each task, at least; a batch size above its half takes more."""
-    rounds: int = Field(default=3, ge=1)
-    """Passes over all settings, each in another order; a request's seconds are the median over
-    them, so that a slow minute of the machine does not stick to one setting."""
-    repeats: int = Field(default=1, ge=1)
-    """Times each request is run in a round; its seconds there are the median."""
-    warmup: int = Field(default=3, ge=0)
-    """Full generations before the first one timed."""
-    min_seconds: Real = Field(default=10.0, ge=0, allow_inf_nan=False)
-    """Repeats go up until a setting has measured for this long, over its rounds."""
-    threads: int | None = Field(default=None, ge=1)
-    """CPU threads while timing; None takes all cores. Small models are fastest, and timings
-    steadiest, on one."""
-
-    @field_validator("batch_sizes")
-    @classmethod
-    def _each_once(cls, sizes: list[int]) -> list[int]:
-        for number, size in enumerate(sizes):
-            if size in sizes[:number]:
-                raise SpecError(f"{size} stands there twice; keep one of them", number)
-        return sizes
-
-    def timed_documents(self, batch_size: int, limit: int | None) -> int:
-        """Documents timed at a batch size: two full batches at least, as far as there are any.
-
-        Args:
-            batch_size: Requests that share the forward passes.
-            limit: The suite's.
-        """
-        wanted = self.requests if batch_size == 1 else max(self.requests, 2 * batch_size)
-        return min(wanted, limit or wanted)
-
-    def relaxed_at(self, requests: int) -> bool:
-        """Whether timing so many documents this way is less than the measuring rules ask for."""
-        return requests < 10 or self.warmup < 3 or self.min_seconds < 10
-
-
 class Sweep(_Strict):
     """Everything one sweep is to run."""
 
@@ -252,6 +177,8 @@ class Sweep(_Strict):
     suites: list[SuiteSpec] = Field(min_length=1)
     quality: QualitySpec = QualitySpec()
     latency: LatencySpec = LatencySpec()
+    load: LoadSpec | None = None
+    """What models are offered in load cells, which come last; None is no such cells."""
     seeds: list[int] = Field(default=[0], min_length=1)
     include: list[str] = []
     """More folders of lm-eval task YAML."""

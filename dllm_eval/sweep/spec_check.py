@@ -11,6 +11,7 @@ from dllm_eval.registry import LM_EVAL_MODELS
 from dllm_eval.sweep.points import axes_of, pairs, search_of
 from dllm_eval.sweep.select import check_keys
 from dllm_eval.sweep.spec import ModelSpec, Setting, SuiteSpec, Sweep
+from dllm_eval.sweep.ways import TIMING_ARGUMENTS
 
 Accepts = Callable[[str], frozenset[str]]
 """lm-eval model name -> the argument names its class takes."""
@@ -90,7 +91,7 @@ def _check_model(sweep: Sweep, number: int, model: ModelSpec, known: frozenset[s
         if name in RUN_ARGUMENTS:
             raise UsageError(
                 f"{place}argument {name!r} of model {model.name!r} is set by the sweep; use the "
-                f"keys quality, latency and seeds instead"
+                f"keys quality, latency, load and seeds instead"
             )
         # A stock model may take more than its signature says; ours take what they list.
         if model.model in LM_EVAL_MODELS and name not in known:
@@ -184,4 +185,27 @@ def check_batch_sizes(sweep: Sweep) -> None:
                 raise UsageError(
                     f"{sweep.place('latency', 'batch_sizes', number)}batch size {size} is above "
                     f"the limit of suite {suite.name!r}; accepted: up to {suite.limit}"
+                )
+
+
+def check_loads(sweep: Sweep, accepts: Accepts) -> None:
+    """Makes sure that every load offers something, and that some model can be offered it.
+
+    Raises:
+        UsageError: No request arrives in time, or no model's requests are timed.
+    """
+    if sweep.load is None:
+        return
+    if not any(accepts(model.model) >= TIMING_ARGUMENTS for model in sweep.models):
+        raise UsageError(
+            f"{sweep.place('load')}no model of the sweep keeps the time of each request, so none "
+            f"can be offered a load; accepted: {', '.join(LM_EVAL_MODELS)}"
+        )
+    for seed in sweep.seeds:
+        for load, _ in sweep.load.loads(seed):
+            if load.arrivals_s() == []:
+                number = sweep.load.arrivals_per_s.index(load.arrivals_per_s or 0.0)
+                raise UsageError(
+                    f"{sweep.place('load', 'arrivals_per_s', number)}at {load.words} nothing "
+                    f"arrives within {load.seconds:g} s (seed {seed}); raise load.seconds"
                 )

@@ -17,6 +17,7 @@ from dllm_eval.sweep.spec import (
     ONE_PRODUCT,
     SEVERAL_PRODUCTS,
     LatencySpec,
+    LoadSpec,
     ModelSpec,
     QualitySpec,
     SearchSpec,
@@ -37,6 +38,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "suites": SuiteSpec,
     "quality": QualitySpec,
     "latency": LatencySpec,
+    "load": LoadSpec,
 }
 _EXAMPLES = {
     "sweep": "{steps: [8, 16]}",

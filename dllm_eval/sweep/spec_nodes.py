@@ -17,7 +17,7 @@ SHIPPED = {path.stem: path for path in sorted(Path(__file__).parent.glob("*.yaml
 EXTENDS = "extends"
 _ENTRIES = {"models": ("name",), "suites": ("title", "task")}
 """Lists whose entries are merged, and the keys that name an entry, the first that it has."""
-_MERGED = frozenset({"quality", "latency", "args", "settings"})
+_MERGED = frozenset({"quality", "latency", "load", "args", "settings"})
 """Mappings of which single keys are overridden; any other value is replaced as a whole."""
 
 

@@ -47,7 +47,7 @@ class Stage:
     sweep: Sweep
     folder: ResultsFolder
     cells: tuple[Cell, ...]
-    """All that are wanted, of both purposes."""
+    """All that are wanted, of all purposes."""
     watch: Watch
     _finished: set[str] = field(default_factory=set, repr=False, compare=False)
     """Ids of cells that are known to be finished, which they stay."""

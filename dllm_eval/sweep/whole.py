@@ -40,7 +40,7 @@ def check_whole(
                 f"{path} has {len(table)} records and done.json counts {counted}: it was cut or "
                 f"edited; remove {files.done} and run the sweep again, which keeps what is there"
             )
-    lowest = -math.inf if cell.timing is None else 0.0
+    lowest = -math.inf if cell.purpose == "quality" else 0.0
     for seconds in pc.unique(requests["seconds"]).to_pylist():
         if seconds is None or not math.isfinite(seconds) or seconds <= lowest or seconds < 0:
             raise UsageError(f"{files.requests}: 'seconds' is {seconds}; accepted: above 0")

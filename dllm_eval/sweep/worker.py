@@ -64,10 +64,15 @@ def run_job(job: Job) -> None:
     """
     import torch
 
+    from dllm_eval.sweep.models import end_server
+
     torch.set_num_threads(job.threads)
     crew = _Runner(job)
-    for cell_id in job.cells:
-        crew.run(cell_id)
+    try:
+        for cell_id in job.cells:
+            crew.run(cell_id)
+    finally:
+        end_server()
 
 
 class _Runner:
@@ -75,9 +80,11 @@ class _Runner:
 
     def __init__(self, job: Job) -> None:
         from dllm_eval.sweep.cell import Options
+        from dllm_eval.sweep.models import log_servers_in
 
         self._job = job
         self._folder = ResultsFolder(Path(job.out))
+        log_servers_in(self._folder.path / "servers")
         self._options = Options(
             include=job.include,
             confirm_run_unsafe_code=job.confirm_run_unsafe_code,

@@ -16,6 +16,7 @@ RUNS: dict[str, tuple[list[str], int]] = {
     "step_time": ([*TINY, "--canvas", "8", "16", "--steps", "4"], 2),
     "graphs": ([*TINY, "--canvas", "8", "32", "--steps", "4", "--backend", "eager"], 2),
     "host_syncs": ([*TINY, "--canvas", "8", "--steps", "4", "--sampler", "entropy", "klass"], 2),
+    "ar_tiers": ([*TINY, "--prompt", "8", "--tokens", "6", "--backend", "eager"], 4),
     "batch": ([*TINY, "--canvas", "8", "--steps", "2", "--batch", "1", "3"], 2),
     "break_even": ([*TINY, "--canvas", "16", "--steps", "4", "--requests", "2"], 5),
     "caches": ([*TINY, "--canvas", "8", "--block", "4", "--steps", "8", "--answers", "2"], 4),

@@ -25,8 +25,9 @@ def frames() -> PageFrames:
 def report(frames: PageFrames, tmp_path_factory: pytest.TempPathFactory) -> Report:
     tables = tuple(task_tables(frames.cells, frames.requests, frames.scores))
     analyses = [analyse(x) for x in tables]
-    given = {"cells": frames.cells, "requests": frames.requests, "scores": frames.scores}
-    added = suite_tables(Frames(**given, tables=tables))
+    added = suite_tables(
+        Frames(cells=frames.cells, requests=frames.requests, scores=frames.scores, tables=tables)
+    )
     out = tmp_path_factory.mktemp("page") / "index.html"
     out.write_text(
         render(analyses, [], None, cells=frames.cells, suite_tables=added), encoding="utf-8"

@@ -234,7 +234,7 @@ def test_what_is_no_file_has_no_line(capsys: pytest.CaptureFixture[str]) -> None
         (line,) = errors_of(capsys)
         assert line == (
             f"dllm-eval: cannot read the sweep file {name!r}: {reason} "
-            "(shipped, by name: demo, samplers, stress, suites)"
+            "(shipped, by name: demo, load, samplers, stress, suites, tiers)"
         )
 
 

@@ -143,3 +143,28 @@ def test_cells_without_records_tell_of_themselves_alone(folder: ResultsFolder) -
     found = predicted(folder, cells)
     assert found.pop(cells[0].cell_id) == 5.0
     assert set(found.values()) == {None}
+
+
+def test_a_server_that_reports_no_forwards_is_paced_by_documents(tmp_path: Path) -> None:
+    # Requests in flight together: their seconds add up to more than the cell took.
+    folder, cells = ResultsFolder(tmp_path), [c for c in cells_of() if c.purpose == "quality"]
+    silent = CellWork(documents=6, requests=6)
+    done, waiting = cells[0], cells[1]
+    files = folder.cell(done.cell_id)
+    row = {"task": done.task, "seconds": 9.0, "repeat_seconds": [], "nfe": None, "positions": None}
+    write_lines(files.requests, ({**row, "doc_id": n} for n in range(6)))
+    write_json(files.done, {"seconds": 12.0})
+    pace = read_pace(folder, cells, [silent] * len(cells))
+    assert pace.seconds(done, silent) == 12.0
+    assert pace.seconds(waiting, CellWork(documents=3, requests=3)) == pytest.approx(6.0)
+    assert pace.seconds(waiting, CellWork()) is None
+
+
+def test_one_silent_record_makes_the_forwards_of_its_cell_unknown(tmp_path: Path) -> None:
+    folder, cells = ResultsFolder(tmp_path), [c for c in cells_of() if c.purpose == "quality"]
+    files = folder.cell(cells[0].cell_id)
+    row = {"task": cells[0].task, "seconds": 1.0, "repeat_seconds": [], "positions": 20}
+    write_lines(files.requests, ({**row, "doc_id": n, "nfe": n or None} for n in range(4)))
+    write_json(files.done, {"seconds": 8.0})
+    pace = read_pace(folder, cells, [work_of(cell) for cell in cells])
+    assert pace.seconds(cells[1], work_of(cells[1])) == pytest.approx(2.0 * 6)

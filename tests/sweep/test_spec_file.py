@@ -126,7 +126,7 @@ def test_a_shipped_sweep_has_a_name_and_a_file_of_that_name_goes_before_it(
     assert load_spec(Path("demo")).name == "demo"
     (tmp_path / "samplers").write_text(GOOD.replace("name: demo", "name: mine"))
     assert load_spec(Path("samplers")).name == "mine"
-    with pytest.raises(UsageError, match=r"'sampler': No such file.*by name: demo, samplers"):
+    with pytest.raises(UsageError, match=r"'sampler': No such file.*by name: demo, load, samplers"):
         load_spec(Path("sampler"))
 
 

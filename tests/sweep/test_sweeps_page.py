@@ -8,7 +8,7 @@ import pytest
 from dllm_eval.sweep.check import check_plan
 from dllm_eval.sweep.models import accepted_arguments
 from dllm_eval.sweep.plan import plan
-from dllm_eval.sweep.spec import LatencySpec, ModelSpec, SearchSpec, SuiteSpec, Sweep
+from dllm_eval.sweep.spec import LatencySpec, LoadSpec, ModelSpec, SearchSpec, SuiteSpec, Sweep
 from dllm_eval.sweep.spec_file import load_spec
 
 PAGE = (Path(__file__).parents[2] / "docs" / "sweeps.md").read_text()
@@ -20,6 +20,7 @@ CELLS = {
     "with-exceptions": (1 + 2 + 1) * 4,
     "demo-quick": (2 + 1) * (1 + 3),
     "batches": (2 + 1) * (1 + 3 * 3),
+    "under-load": (2 + 1) * (1 + 3 + 5) - 2,
     "knee": (2 * 6 + 1) * 4,
 }
 
@@ -39,7 +40,9 @@ def test_every_example_is_counted() -> None:
     assert [name.group(1) for name in names if name] == list(CELLS)
 
 
-@pytest.mark.parametrize("section", [Sweep, ModelSpec, SuiteSpec, LatencySpec, SearchSpec])
+@pytest.mark.parametrize(
+    "section", [Sweep, ModelSpec, SuiteSpec, LatencySpec, LoadSpec, SearchSpec]
+)
 def test_every_key_is_on_the_page(section: type[Sweep]) -> None:
     for key in section.model_fields:
         assert re.search(rf"\b{key}\b", PAGE), key

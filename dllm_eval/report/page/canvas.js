@@ -21,6 +21,8 @@ function context(host, text) {
 const GIVEN = -2;
 
 const lastStep = (answer) => (answer ? answer.last_step : 1);
+// Speculative decoding writes several tokens at once.
+const oneByOne = (answer) => answer.pieces.length + answer.hidden <= lastStep(answer);
 
 // Draws the canvas as it was after `step` (0: all masked). `writing`: left to right, so nothing stands where nothing is written yet.
 function drawCanvas(host, answer, step, { writing = false } = {}) {

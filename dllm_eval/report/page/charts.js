@@ -34,13 +34,19 @@ function marker(kind, x, y, r, attributes, parent) {
   }
 }
 
+// A server may report the tokens of an answer, but hardly ever a canvas.
+const tokensText = (p) => (p.canvas_known ? `${p.visible_text} visible of ${p.canvas_text} canvas tokens, ${p.speed_text} tokens/s` : `visible tokens: ${p.visible_text}; tokens/s: ${p.speed_text}`);
+
+// What a dial says beside a point: a number, or a word such as an effort.
+const dialText = (p) => (p.dial === null ? "" : p.dial_word || String(p.dial));
+
 const describe = (p) => [
   p.series + (p.label ? `, ${p.label}` : ""),
   `quality ${p.quality_text} (${p.quality_span})`,
   p.noise_text,
   `p50 ${p.latency_text} (${p.latency_span})`,
-  p.estimator ? `${p.nfe_text} canvases scored` : `${p.nfe_text} forwards, ${p.forward_text} each`,
-  p.estimator ? `estimator ${p.estimator}` : `${p.visible_text} visible of ${p.canvas_text} canvas tokens, ${p.speed_text} tokens/s`,
+  p.estimator ? `${p.nfe_text} canvases scored` : p.nfe === null ? `forwards: ${p.nfe_text}` : `${p.nfe_text} forwards, ${p.forward_text} each`,
+  p.estimator ? `estimator ${p.estimator}` : tokensText(p),
   `on the frontier in ${p.p_frontier_text} of resamples`,
   p.verdict ? `against AR: ${p.verdict}` : "",
 ].filter(Boolean).join("\n");
@@ -132,7 +138,7 @@ function drawFrontier(host, entry, place, suite) {
   const box = [g.left, g.top - 12, g.right + 8, g.bottom];
   for (const curve of place.curves) for (const p of curve.points) {
     const x = g.x(p.latency_s), y = g.y(p.quality);
-    if (p.dial !== null && !crowded) label(svg, taken, String(p.dial), x, y, !p.on_own_frontier, box);
+    if (p.dial !== null && !crowded) label(svg, taken, dialText(p), x, y, !p.on_own_frontier, box);
     pointNode(groups.get(curve.series), curve, p, x, y, suite, false);
   }
   if (crowded) nameSeries(groups, g, place.curves, taken, box);
@@ -143,17 +149,16 @@ function drawFrontier(host, entry, place, suite) {
 // Of a crowded chart: each series' name at its best point, then the dial's values where there is room.
 function nameSeries(groups, g, curves, taken, box) {
   const put = (curve, p, text) => label(groups.get(curve.series), taken, text, g.x(p.latency_s), g.y(p.quality), false, box, paint(curve.colour, 4.5));
-  const value = (p) => (p.dial === null ? "" : String(p.dial));
   const rest = [];
   for (const curve of curves) {
     const own = curve.points.filter((p) => p.on_own_frontier);
     if (!own.length) continue;
     const best = own.reduce((a, b) => (b.quality > a.quality ? b : a));
     const short = curve.composition.length > 0 && curve.composition.length <= 24;
-    const named = short && put(curve, best, `${curve.composition} ${value(best)}`.trim());
+    const named = short && put(curve, best, `${curve.composition} ${dialText(best)}`.trim());
     rest.push(...own.filter((p) => !(named && p === best)).map((p) => [curve, p]));
   }
-  for (const [curve, p] of rest) if (value(p)) put(curve, p, value(p));
+  for (const [curve, p] of rest) if (dialText(p)) put(curve, p, dialText(p));
 }
 
 function drawCurve(svg, g, curve, low, high, crowded) {

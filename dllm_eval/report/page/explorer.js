@@ -15,7 +15,7 @@ function numbers(entry, row) {
   const given = [
     ["quality", row.quality_text, [row.quality_span, row.noise_text].filter(Boolean).join("; ")],
     [entry.unit === "question" ? "p50 latency per question" : "p50 latency", row.latency_text, row.latency_span],
-    [entry.work, row.nfe_text, row.estimator ? `per ${entry.unit}` : `${row.forward_text} each`],
+    [entry.work, row.nfe_text, row.estimator ? `per ${entry.unit}` : row.nfe === null ? "" : `${row.forward_text} each`],
     ["against AR", row.verdict || "–", `frontier in ${row.p_frontier_text}`],
   ];
   return given.map(([name, value, more]) => element("div", {}, element("dt", {}, name), element("dd", {}, value, element("small", {}, more))));
@@ -67,10 +67,14 @@ class Explorer {
   buildSample() {
     const ramp = element("span", { class: "ramp", role: "presentation" }), side = ({ head, canvas }) => element("div", {}, head, canvas);
     ramp.style.background = `linear-gradient(90deg, ${tint(0)}, ${tint(.5)}, ${tint(1)})`;
-    return element("div", {},
-      control(`doc-${this.number}`, "Sample answer", this.docs, ""),
+    // An answer that a server gave has no steps to go through.
+    this.steps = element("div", {},
       control(`step-${this.number}`, "Denoising step", this.step, this.stepText, this.play),
       element("p", { class: "small" }, "Colour: set at the first step", ramp, "at the last. Struck out: behind the end of the visible text; ∅ is an end-of-text token."),
+    );
+    return element("div", {},
+      control(`doc-${this.number}`, "Sample answer", this.docs, ""),
+      this.steps,
       element("div", { class: "answers" }, side(this.own), side(this.rival)),
     );
   }
@@ -157,7 +161,8 @@ class Explorer {
     const other = this.entry.samples[this.doc].autoregressive;
     this.own.head.replaceChildren(now.series + (now.label ? `, ${now.label}` : ""), mark(this.answer));
     this.rival.head.parentElement.hidden = Boolean(other) && !isShown("model", other.model);
-    this.rival.head.replaceChildren(other ? `${other.model}, one token per step` : "No autoregressive answer", mark(other));
+    this.rival.head.replaceChildren(other ? `${other.name}${oneByOne(other) ? ", one token per step" : ""}` : "No autoregressive answer", mark(other));
+    this.steps.hidden = !this.answer?.pieces.length;
     this.step.max = lastStep(this.answer);
     this.step.value = this.step.max;
     this.drawStep();

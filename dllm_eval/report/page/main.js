@@ -17,11 +17,12 @@ function drawSuite(suite) {
     const [one, two] = [left, right].map((host) => chartBox(host, entry, place));
     drawFrontier(one, entry, place, suite);
     drawTime(two, entry, place, suite);
-    words.textContent += `${entry.places.length > 1 ? `${place.place}: ` : ""}${forwardsText(place)} `;
+    words.textContent += `${entry.places.length > 1 ? `${place.place}: ` : ""}${forwardsText(entry, place)} `;
     tools(one, `frontier ${entry.suite}`, { title: `${entry.suite}: quality against latency`, up: `quality (${entry.metric})`, place: place.place });
-    tools(two, `time ${entry.suite}`, { title: `${entry.suite}: latency against ${entry.work}`, up: `p50 latency per ${entry.unit} (log)`, place: place.place });
+    if (two.querySelector("svg.chart")) tools(two, `time ${entry.suite}`, { title: `${entry.suite}: latency against ${entry.work}`, up: `p50 latency per ${entry.unit} (log)`, place: place.place });
   }
-  if (words.textContent) words.textContent += entry.work === "forward passes"
+  const known = shownPlaces(entry).some((place) => place.curves.some((c) => worked(c).length));
+  if (words.textContent && known) words.textContent += entry.work === "forward passes"
     ? "Where every forward costs the same, twice the forwards take twice the time."
     : `Seconds are per ${entry.unit}${entry.unit === "question" ? ", all its choices together" : ""}; many canvases share a forward, so no cost of one forward is given.`;
   if (!left.children.length) left.textContent = shownPlaces(entry).some((p) => p.rows.length) ? "Latency was not measured." : "Nothing of this suite is chosen.";

@@ -27,7 +27,7 @@ function drawLane(own, answer, elapsed, writing) {
 
 function outcome(answer, other, name) {
   const [first, second] = answer.seconds <= other.seconds ? [answer, other] : [other, answer];
-  const called = (a) => (a === other ? other.model : name), right = (a) => (a.score === null ? "" : a.score >= 1 ? ", correct" : ", not correct");
+  const called = (a) => (a === other ? other.name : name), right = (a) => (a.score === null ? "" : a.score >= 1 ? ", correct" : ", not correct");
   return `${called(first)} finished first: ${secondsText(first.seconds)}${right(first)}; ${called(second)}: ${secondsText(second.seconds)}${right(second)}.`;
 }
 
@@ -114,7 +114,7 @@ class Race {
     this.pause();
     this.speed.value = SLOWER.find((n) => n * this.end >= LEAST_SECONDS) || SLOWER[SLOWER.length - 1];
     this.diffusion.head.replaceChildren(this.name, mark(this.answer));
-    this.autoregressive.head.replaceChildren(this.other.model, mark(this.other));
+    this.autoregressive.head.replaceChildren(this.other.name, mark(this.other));
     this.diffusion.how.textContent = measured(this.answer);
     this.autoregressive.how.textContent = measured(this.other);
     this.set(0);

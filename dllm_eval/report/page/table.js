@@ -1,7 +1,7 @@
 "use strict";
 // Sorting the leaderboards, best first. Unknown values stay at the bottom in either direction.
 // Columns in which less is better, or a name comes first.
-const LESS = /^(model|sampler|settings|request|p50 latency|latency|NFE|canvas|mean stderr|Monte-Carlo|documents ±|answers another|energy|peak memory|ELBO loose|at most)/;
+const LESS = /^(model|sampler|tier|settings|request|p50 latency|latency|NFE|canvas|mean stderr|Monte-Carlo|documents ±|answers another|energy|peak memory|ELBO loose|at most)/;
 for (const table of document.querySelectorAll("table.sortable")) {
   const heads = [...table.tHead.rows[0].cells];
   heads.forEach((head, column) => head.firstElementChild.addEventListener("click", () => {

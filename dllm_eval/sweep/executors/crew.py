@@ -84,7 +84,7 @@ class Crew:
     def _threads(self) -> int:
         """Of each worker: the same however many cells are left, as sums depend on it."""
         threads = self._stage.sweep.latency.threads
-        if self._stage.purpose == "latency" and threads is not None:
+        if self._stage.purpose != "quality" and threads is not None:
             return threads
         return max(1, thread_budget() // self._limit)
 
@@ -118,7 +118,7 @@ class Crew:
     def _machine_is_taken(self) -> bool:
         """Whether another sweep on this folder times requests here."""
         own = {process.pid for process in self._working}
-        return self._stage.purpose == "latency" and bool(self._local_holders() - own)
+        return self._stage.purpose != "quality" and bool(self._local_holders() - own)
 
     def _local_holders(self) -> set[int]:
         """Processes of this machine that run a cell of the stage."""

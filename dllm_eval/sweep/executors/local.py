@@ -33,7 +33,7 @@ class LocalExecutor:
         A worker that dies is replaced; cells that a dead process of another sweep leaves are taken
         over.
         """
-        limit = 1 if stage.purpose == "latency" else self.workers
+        limit = 1 if stage.purpose != "quality" else self.workers
         crew = Crew(stage, limit=limit, start=self.start)
         try:
             while stage.pending() or crew.busy:

@@ -46,7 +46,7 @@ def placed(
         UsageError: No node has room for some cell.
     """
     for gpus, alike in _by_gpus(cells, nodes, demand).items():
-        if purpose == "latency":
+        if purpose != "quality":
             places = latency_places(nodes, gpus)
             _check_room(len(places), demand, gpus)
             yield from zip(latency_bundles(alike, len(places)), places, strict=False)

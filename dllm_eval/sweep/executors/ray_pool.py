@@ -92,7 +92,7 @@ class RayPool:
         place = self._place(bundle)
         need = place.need
         threads = need.cpus
-        if self._stage.purpose == "latency":
+        if self._stage.purpose != "quality":
             threads = self._stage.sweep.latency.threads or need.cpus
         environment = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
         if not need.gpus:

@@ -108,6 +108,6 @@ class SlurmExecutor:
         }
         if gpus:
             parameters["gpus_per_node"] = gpus
-        if purpose == "latency":
+        if purpose != "quality":
             parameters["slurm_exclusive"] = True  # the node to itself
         return parameters

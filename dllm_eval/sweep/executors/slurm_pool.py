@@ -103,7 +103,7 @@ class SlurmPool:
 
     def pack(self, cells: Sequence[Cell]) -> list[Bundle]:
         """The bundles that cells are to travel in; all timings in one, on one node."""
-        make = latency_bundles if self._stage.purpose == "latency" else quality_bundles
+        make = latency_bundles if self._stage.purpose != "quality" else quality_bundles
         return make(cells, self._request.jobs)
 
     def submit(self, bundles: Sequence[Bundle]) -> None:

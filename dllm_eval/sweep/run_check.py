@@ -1,0 +1,60 @@
+"""Refuses, before lm-eval sees them, arguments and tasks of a `dllm-eval run` of a server's model.
+
+lm-eval prints a model's arguments before the model can refuse a key among them, and it asks one
+type of request after the other, so that a server would be paid for texts before likelihoods are
+refused.
+Knows lm-eval's command line as far as model, arguments and tasks stand in it.
+"""
+
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+
+from dllm_eval.errors import UsageError
+from dllm_eval.registry import LM_EVAL_MODELS
+from dllm_eval.sweep.models import model_class
+from dllm_eval.sweep.workload import UnknownDocuments, documents
+
+
+def check_run(arguments: Sequence[str]) -> None:
+    """Looks at the arguments of a model that asks a server, and at every task's request types.
+
+    Tasks that a configuration file names, or whose documents are not here, are passed over: the
+    model refuses what it cannot answer when it is asked.
+
+    Args:
+        arguments: What stands behind `dllm-eval run`.
+
+    Raises:
+        UsageError: An argument is wrong, or a task asks for what the model's class does not answer.
+    """
+    model = next(_values(arguments, "--model", "-M"), "")
+    answered = model in LM_EVAL_MODELS and getattr(model_class(model), "request_types", None)
+    if not answered:
+        return
+    parse = import_module("lm_eval.utils").simple_parse_args_string
+    model_class(model).check_arguments(parse(",".join(_values(arguments, "--model_args", "-a"))))
+    include = tuple(_values(arguments, "--include_path"))
+    for task in _values(arguments, "--tasks", "-t"):
+        try:
+            asked = {r.request_type for d in documents(task, None, 1, include) for r in d}
+        except (UnknownDocuments, UsageError):  # lm-eval says what is wrong with it
+            continue
+        if not asked <= answered:
+            raise UsageError(
+                f"task {task!r} asks for {', '.join(sorted(asked - answered))}, and {model} "
+                f"answers {', '.join(sorted(answered))} alone; nothing was sent; accepted: tasks "
+                "answered by text, or weights of your own in process (dllm, dllm-ar)"
+            )
+
+
+def _values(arguments: Sequence[str], *names: str) -> Iterator[str]:
+    """The values of an option in any of the ways that lm-eval's parser takes, commas split."""
+    reading = False
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if argument.startswith("-"):
+            reading = name in names
+            value = value if equals and reading else ""
+        else:
+            value = argument if reading else ""
+        yield from (part for part in value.split(",") if part)

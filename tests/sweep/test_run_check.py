@@ -1,0 +1,44 @@
+"""`dllm-eval run` refuses what a server cannot answer before it asks the server anything."""
+
+import pytest
+
+from dllm_eval.errors import UsageError
+from dllm_eval.sweep.run_check import check_run
+
+SERVER = ["--model", "dllm-api", "--model_args", "model=mercury-2"]
+REFUSED = "task 'ref_reversal_choice' asks for loglikelihood, and dllm-api answers generate_until"
+
+
+@pytest.mark.parametrize(
+    "tasks",
+    [
+        ["--tasks", "ref_reversal,ref_reversal_choice"],
+        ["--tasks", "ref_reversal", "ref_reversal_choice", "--limit", "2"],
+        ["--tasks=ref_reversal,ref_reversal_choice"],
+        ["-t", "ref_reversal_choice"],
+    ],
+    ids=["commas", "words", "equals", "short"],
+)
+def test_a_likelihood_task_is_refused_however_it_is_written(tasks: list[str]) -> None:
+    with pytest.raises(UsageError, match=REFUSED):
+        check_run([*SERVER, *tasks])
+
+
+@pytest.mark.parametrize("model", ["--model=dllm-api", "-M", "--model"], ids=str)
+def test_the_model_is_found_however_it_is_written(model: str) -> None:
+    name = [] if "=" in model else ["dllm-api"]
+    with pytest.raises(UsageError, match=REFUSED):
+        check_run([model, *name, "--tasks", "ref_reversal_choice"])
+
+
+def test_what_the_model_answers_is_let_through() -> None:
+    check_run([*SERVER, "--tasks", "ref_reversal"])
+    check_run(["--model", "dllm-ar", "--tasks", "ref_reversal_choice"])
+
+
+def test_a_task_that_there_is_not_is_left_to_lm_eval() -> None:
+    check_run([*SERVER, "--tasks", "no_such_task"])
+
+
+def test_a_value_of_another_option_is_no_task() -> None:
+    check_run([*SERVER, "--tasks", "ref_reversal", "--output_path", "ref_reversal_choice"])
