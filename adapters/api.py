@@ -35,7 +35,7 @@ from .batches import Share
 from .distributed import launched, open_log
 from .jobs import identities
 from .records import finished, response_of
-from .tokens import Codec, load_tokenizer
+from .tokens import token_counter
 
 
 class ApiLM(LM):
@@ -158,13 +158,14 @@ class ApiLM(LM):
             plain_http=arguments.plain_http,
         )
 
+    @property
+    def counting_folder(self) -> str | None:
+        """Whose tokenizer counts visible tokens; None leaves that to the server."""
+        return self.arguments.tokenizer
+
     @cached_property
     def _count_tokens(self) -> Callable[[str], int] | None:
-        """Counts tokens by the local folder that `tokenizer` names."""
-        if self.arguments.tokenizer is None:
-            return None
-        codec = Codec(load_tokenizer(Path(self.arguments.tokenizer)))
-        return lambda text: len(codec.encode(text, add_special_tokens=False))
+        return token_counter(self.counting_folder)
 
     def _more(self) -> Mapping[str, Any]:
         """Further fields of every body."""

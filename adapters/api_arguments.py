@@ -72,7 +72,7 @@ class ApiArguments(BaseModel):
     extra: str = ""
     """Further fields of every body, as "name:value+name:value"; a dot nests."""
     tokenizer: str | None = None
-    """A local folder whose tokenizer counts visible tokens where the server does not."""
+    """A local folder whose tokenizer counts visible tokens; None leaves that to the server."""
     connect_s: float = Field(default=10.0, gt=0)
     first_byte_s: float = Field(default=120.0, gt=0)
     idle_s: float = Field(default=60.0, gt=0)

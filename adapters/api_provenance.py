@@ -31,7 +31,7 @@ def provenance_of(service: Service, notices: Notices) -> dict[str, Any]:
         "weights": None,
         "prices": None if prices is None else prices.model_dump(),
         "dial": None if dial is None else dial.model_dump(include={"argument", "values"}),
-        "token_counts": _token_counts(service),
+        "token_counts": counted_by(service.arguments.tokenizer),
         "served_model": ", ".join(sorted(notices.served_models)) or None,
         "fingerprint": ", ".join(sorted(notices.fingerprints)) or None,
     }
@@ -43,7 +43,6 @@ def _stack(service: Service) -> str:
     return f"api, {'own' if route == 'auto' else route} route, {streamed}"
 
 
-def _token_counts(service: Service) -> str:
+def counted_by(folder: str | None) -> str:
     """Who counts visible tokens."""
-    folder = service.arguments.tokenizer
-    return "server" if folder is None else f"server, else tokenizer {Path(folder).name}"
+    return "server" if folder is None else f"tokenizer {Path(folder).name}"

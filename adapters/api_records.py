@@ -24,7 +24,7 @@ class Asked:
     model: ModelKind
     in_flight: int
     count_tokens: CountTokens | None = None
-    """By a local tokenizer, where the server does not count; None leaves such counts out."""
+    """By a local tokenizer; None leaves counting to the server."""
 
 
 def cut(text: str, until: Sequence[str]) -> str:
@@ -78,7 +78,7 @@ def record_of(
         flag=next((flag for r in replies if (flag := _flag(r)) is not None), None),
         offered_s=offered_s,
         prompt_end=job.shown_end,
-        suffix_start=job.suffix[:SHOWN_CHARACTERS],
+        suffix_start="" if job.infill == "prefix_only" else job.suffix[:SHOWN_CHARACTERS],
         response=answer_of(texts, several=job.several),
         infill=job.infill,
         infill_length=None if job.infill is None else "until_end",
@@ -101,16 +101,17 @@ def _written(reply: Reply) -> int | None:
 def _visible(
     replies: Sequence[Reply], texts: Sequence[str], count_tokens: CountTokens | None
 ) -> int | None:
-    """Tokens of the answers as scored: the server's count where the answer is as it came."""
-    found: list[int | None] = []
-    for reply, text in zip(replies, texts, strict=True):
-        told = _written(reply)
-        if text == reply.text and told is not None:
-            found.append(told)
-        elif not text:
-            found.append(0)
-        else:
-            found.append(None if count_tokens is None else count_tokens(text))
+    """Tokens of the answers as scored.
+
+    By a tokenizer where one is known; else the server's count, which may have the end of the text
+    in it, where the answer is as it came.
+    """
+    if count_tokens is not None:
+        return sum(count_tokens(text) for text in texts)
+    found = [
+        _written(reply) if text == reply.text else None if text else 0
+        for reply, text in zip(replies, texts, strict=True)
+    ]
     return _total(found)
 
 

@@ -23,6 +23,7 @@ from dllm_eval.engines.server import EngineServer, Patience
 from .api import ApiLM
 from .api_arguments import ApiArguments
 from .api_facts import Service, service_of
+from .api_provenance import counted_by
 from .engine_arguments import NAME, EngineArguments, check, launch_of, tier_of
 from .engine_honours import honoured
 
@@ -203,11 +204,19 @@ class EngineLM(ApiLM):
             },
             "stack": stack if arguments.dtype is None else f"{stack}, {arguments.dtype}",
             "checkpoint": f"{arguments.model}{revision}",
+            "token_counts": counted_by(self.counting_folder),
             "launch": None if running is None else running.command_line,
             "engine_settings": dict(arguments.chosen),
             "declared_not_checked": self._declared() if arguments.attached else None,
             "per_request": self._honoured,
         }
+
+    @property
+    def counting_folder(self) -> str | None:
+        """The tokenizer named, else that of the checkpoint where it lies on this machine."""
+        arguments = self.arguments
+        here = (Path(arguments.checkpoint) / "tokenizer.json").is_file() and not arguments.attached
+        return arguments.tokenizer or (arguments.checkpoint if here else None)
 
     def _declared(self) -> dict[str, Any]:
         """Settings that only a server's start could set."""

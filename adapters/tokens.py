@@ -4,7 +4,7 @@ Knows tokenizer files, ids and text; nothing of models. Family loaders and the a
 """
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -125,3 +125,11 @@ class Codec:
             continue_final_message=not answer_follows,
         )
         return text
+
+
+def token_counter(folder: str | None) -> Callable[[str], int] | None:
+    """Counts a text's tokens by the tokenizer of a folder; None where there is no folder."""
+    if folder is None:
+        return None
+    codec = Codec(load_tokenizer(Path(folder)))
+    return lambda text: len(codec.encode(text, add_special_tokens=False))

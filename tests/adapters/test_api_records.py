@@ -84,6 +84,13 @@ def test_an_answer_that_is_cut_here_has_no_count_of_the_server_s() -> None:
     assert of(job(("\n",)), reply("\nx", whole_s=2.0, completion_tokens=4)).visible_tokens == 0
 
 
+def test_a_tokenizer_counts_before_a_server_which_may_count_the_end_of_the_text() -> None:
+    ended = reply("two words", whole_s=2.0, completion_tokens=3)
+    found = of(job(), ended, count=lambda text: len(text.split()))
+    assert (found.visible_tokens, found.canvas_tokens) == (2, 3)
+    assert of(job(), ended).visible_tokens == 3
+
+
 def test_a_tokenizer_counts_where_the_server_does_not() -> None:
     silent = reply("one two", whole_s=2.0)
     assert of(job(), silent, count=lambda text: len(text.split())).visible_tokens == 2
@@ -138,7 +145,7 @@ def test_several_gaps_are_one_record() -> None:
     found = of(made, first, second, count=len)
     assert found.response == '["1", "2"]'
     assert (found.seconds, found.prompt_tokens, found.visible_tokens) == (4.0, 13, 2)
-    assert (found.tries, found.infill, found.suffix_start) == (4, "prefix_only", "c")
+    assert (found.tries, found.infill, found.suffix_start) == (4, "prefix_only", "")
 
 
 def test_under_load_seconds_count_from_the_offer() -> None:

@@ -37,7 +37,6 @@ MAY_DIFFER = {
     "reveal_step": "a server answers with text",
     "visible_tokens": "as the server counts, the end token and a stop string's tokens with it",
     "stop_reason": 'a server\'s "stop" is the end of the text or a stop string',
-    "suffix_start": "over a server it is shown even where the server was not given it",
     "infill_length": "a canvas has a length in process; a server is given a limit",
 }
 """Fields of a record that depend on where its model runs, and why. All others must be equal."""
