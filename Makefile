@@ -24,6 +24,10 @@ results: .venv/ready
 	$(BIN)/dllm-eval report results/suites --out results/reference-suites
 	$(BIN)/dllm-eval sweep stress --workers 2
 	$(BIN)/dllm-eval report results/stress --out results/reference-stress
+	$(BIN)/dllm-eval sweep tiers
+	$(BIN)/dllm-eval report results/tiers --out results/reference-tiers
+	$(BIN)/dllm-eval sweep load
+	$(BIN)/dllm-eval report results/load --out results/reference-load
 
 check: lint types
 

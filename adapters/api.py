@@ -24,12 +24,12 @@ from dllm_eval.records import RequestLog, RequestType
 
 from .api_answering import Answering
 from .api_arguments import COST_ONLY, ApiArguments
-from .api_facts import Service, service_of
+from .api_facts import Service, check_protocol, service_of
 from .api_key import key_of, refuse_keys
 from .api_notices import Notices
 from .api_provenance import provenance_of
 from .api_records import Asked
-from .api_requests import ApiJob, Conversation, job_of
+from .api_requests import ApiJob, Conversation, job_of, no_likelihood
 from .arguments import parse, without_none_texts
 from .batches import Share
 from .distributed import launched, open_log
@@ -98,7 +98,21 @@ class ApiLM(LM):
         Raises:
             UsageError: Something is.
         """
-        service_of(cls.name, cls.parsed(given))
+        cls.service_for(cls.parsed(given))
+
+    @classmethod
+    def check_protocol(cls, given: dict[str, Any], *, chat: bool) -> None:
+        """As `check_arguments`, for suites with a chat template or for those without.
+
+        Raises:
+            UsageError: The arguments and that way of asking do not go together.
+        """
+        check_protocol(cls.service_for(cls.parsed(given)), chat=chat)
+
+    @classmethod
+    def service_for(cls, arguments: ApiArguments) -> Service:
+        """The server of these arguments with what its card says."""
+        return service_of(cls.name, arguments)
 
     @classmethod
     def create_from_arg_string(
@@ -123,7 +137,7 @@ class ApiLM(LM):
     @cached_property
     def service(self) -> Service:
         """The server with what its card says."""
-        return service_of(self.name, self.arguments)
+        return self.service_for(self.arguments)
 
     @cached_property
     def server(self) -> Server:
@@ -197,7 +211,7 @@ class ApiLM(LM):
         """One answer per request, cut before its first stop string."""
         jobs = self._jobs(requests)
         if self.load is not None and jobs:
-            self._warm_up(jobs[0], self.load.warmup, self.load.in_flight or 1)
+            self._warm_up(jobs[0], self.load.warmup, min(self.load.in_flight or 1, len(jobs)))
             self._answering(repeats=1).offer(jobs, self.load)
         else:
             self._ask_missing(jobs, hidden=disable_tqdm)
@@ -207,11 +221,11 @@ class ApiLM(LM):
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
         """Refused, before anything is sent."""
-        raise self._no_likelihood(requests)
+        raise no_likelihood(self.name, requests)
 
     def loglikelihood_rolling(self, requests: list[Instance]) -> list[float]:
         """Refused, before anything is sent."""
-        raise self._no_likelihood(requests)
+        raise no_likelihood(self.name, requests)
 
     def answered(
         self,
@@ -236,9 +250,7 @@ class ApiLM(LM):
         return provenance_of(self.service, self.notices)
 
     def _jobs(self, requests: list[Instance]) -> list[ApiJob]:
-        settings = (
-            f"{self.arguments.model_dump_json(exclude=set(self.cost_only))} {self.service.host}"
-        )
+        settings = f"{self.arguments.as_json(self.cost_only)} {self.service.host}"
         more = dict(self._more())
         named = identities(requests, f"{settings} {sorted(more.items(), key=str)}")
         return [job_of(r, i, self.service, more) for r, i in zip(requests, named, strict=True)]
@@ -253,7 +265,7 @@ class ApiLM(LM):
             self.notices.once(
                 f"{self.arguments.model} takes no seed: answers differ from run to run"
             )
-        self._warm_up(missing[0], self.arguments.warmup, self.batch_size)
+        self._warm_up(missing[0], self.arguments.warmup, min(self.batch_size, len(missing)))
         answering = self._answering(repeats=self.arguments.timing_repeats)
         answering.run(missing, total=len(own), hidden=hidden)
 
@@ -261,7 +273,7 @@ class ApiLM(LM):
         """Asks the first request of all, so many at a time and so often, which nobody times."""
         first, self._warm = not self._warm, True
         if first and rounds:
-            self.answered([job.ask(())] * rounds * in_flight, _unused, in_flight=in_flight)
+            self.answered([job.ask(())] * rounds * in_flight, lambda *_: None, in_flight=in_flight)
 
     def _answering(self, *, repeats: int) -> Answering:
         return Answering(
@@ -282,19 +294,6 @@ class ApiLM(LM):
             self.cache_hook.add_partial("generate_until", request.args, answer)
         return answers
 
-    def _no_likelihood(self, requests: Sequence[Instance]) -> UsageError:
-        tasks = ", ".join(sorted({str(request.task_name) for request in requests}))
-        return UsageError(
-            f"{self.name} answers no likelihood requests, and {tasks} makes them: a server's"
-            " log-probabilities, where it has any, are not those of a diffusion model's answer;"
-            " accepted: tasks that are answered by text (generate_until)"
-        )
-
 
 def _two(name: str) -> str:
     raise UsageError(f"{name} was given model and pretrained, which say the same: give one")
-
-
-def _unused(number: int, reply: Reply) -> None:
-    """What becomes of a warm-up's answers."""
-    del number, reply

@@ -6,12 +6,11 @@ Knows names, types and ranges; knows no card, no request and no connection. `api
 
 import json
 import re
+from collections.abc import Collection
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
-
-from .api_key import KEY_LIKE
 
 OWN_FIELDS = (
     *("model", "messages", "prompt", "suffix", "max_tokens", "max_completion_tokens", "stop"),
@@ -28,7 +27,11 @@ class ApiArguments(BaseModel):
     model: str = ""
     """The server's name for the model; `pretrained` says the same."""
     base_url: str = ""
-    """Where the routes begin, for example https://host/v1; "" takes the card's."""
+    """Where the routes begin, for example https://host/v1; "" takes the card's. An address of its
+    own uses no card, unless `card` names one."""
+    card: str = ""
+    """The card of a model with an API whose routes, limits, dial and prices hold at `base_url` too:
+    a gateway or a proxy before it. Its key does not go there, see `key_env`."""
     route: Literal["auto", "chat", "completions", "edit"] = "auto"
     """"auto" is the card's; without one, chat where a chat template is applied, else completions.
     "edit" sends a task's text as the one message of a next-edit request."""
@@ -39,7 +42,7 @@ class ApiArguments(BaseModel):
     """What is done where a task begins the answer of a chat itself: nothing, the beginning sent as
     the last message, or that with the fields by which vLLM and SGLang continue it."""
     key_env: str | None = None
-    """The environment variable that has the key; None is the card's."""
+    """The environment variable that has the key; None is the card's, at the card's own address."""
     plain_http: bool = False
     """Whether a key may travel unencrypted to another machine."""
     kind: Literal["auto", "diffusion", "autoregressive"] = "auto"
@@ -84,7 +87,7 @@ class ApiArguments(BaseModel):
     """Untimed requests before the first timed one."""
     timing_repeats: int = Field(default=1, ge=1)
 
-    @field_validator("model", "reasoning_effort", "extra", mode="before")
+    @field_validator("model", "card", "reasoning_effort", "extra", mode="before")
     @classmethod
     def _is_text(cls, value: object) -> object:
         """lm-eval's argument string turns what looks like a number into one."""
@@ -98,8 +101,6 @@ class ApiArguments(BaseModel):
         parts = urlsplit(value)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("accepted: http://HOST:PORT/v1 or https://HOST/v1")
-        if parts.username or parts.password or parts.query or parts.fragment:
-            raise ValueError("accepted: an address without user, password, ? and #")
         ending = re.search(r"/((chat|fim|edit)/)?completions/?$", parts.path)
         if ending is not None:
             start = value.rstrip("/").removesuffix(ending.group().rstrip("/"))
@@ -127,6 +128,13 @@ class ApiArguments(BaseModel):
         """The fields of `extra`."""
         return _nested(self.extra)
 
+    def as_json(self, left_out: Collection[str]) -> str:
+        """The arguments but some, as requests' identities hold them.
+
+        A card that is not named is left out too, so that older logs go on.
+        """
+        return self.model_dump_json(exclude={*left_out, *(() if self.card else ("card",))})
+
 
 COST_ONLY = frozenset(
     {"records", "batch_size", "max_batch_size", "warmup", "timing_repeats", "key_env", "plain_http"}
@@ -144,7 +152,7 @@ def _nested(text: str) -> dict[str, Any]:
             raise ValueError('accepted: "name:value", several joined by "+", a dot to nest')
         *groups, last = name.split(".")
         first = name.split(".")[0]
-        if first in OWN_FIELDS or first.lower() in KEY_LIKE:
+        if first in OWN_FIELDS:
             raise ValueError(f"{first} is no field for extra; it has an argument of its own")
         place = found
         for group in groups:

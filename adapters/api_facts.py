@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from dllm_eval.catalogue.api_facts import ApiFacts, ApiRoute
 from dllm_eval.catalogue.cards import Card, card_for, load_cards
 from dllm_eval.endpoint.ask import Route
-from dllm_eval.errors import UsageError
+from dllm_eval.errors import UsageError, unknown
 
 from .api_arguments import ApiArguments
 from .api_key import names_for
@@ -28,7 +28,8 @@ class Service:
     card: Card | None
     base_url: str
     facts: ApiFacts | None
-    """None where another server answers for the model than the card's, or none has a card."""
+    """None where another server answers for the model than the card's and no argument `card` says
+    that its rules hold there, or none has a card."""
 
     @property
     def host(self) -> str:
@@ -36,10 +37,15 @@ class Service:
         return urlsplit(self.base_url).netloc
 
     @property
+    def as_published(self) -> bool:
+        """Whether it is the card's own server."""
+        return self.facts is not None and self.host == self.facts.host
+
+    @property
     def attached(self) -> bool:
         """Whether it looks like somebody's own server: plain HTTP, or a port in its address."""
         parts = urlsplit(self.base_url)
-        return self.facts is None and (parts.scheme == "http" or parts.port is not None)
+        return not self.as_published and (parts.scheme == "http" or parts.port is not None)
 
     @property
     def kind(self) -> Literal["diffusion", "autoregressive"]:
@@ -51,7 +57,8 @@ class Service:
     @property
     def key_names(self) -> tuple[str, ...]:
         """The environment variables that may hold its key."""
-        published = None if self.facts is None else self.facts.key_env
+        facts = self.facts if self.as_published else None
+        published = None if facts is None else facts.key_env
         return names_for(self.arguments.key_env, published, self.base_url)
 
     @property
@@ -160,7 +167,7 @@ def service_of(name: str, arguments: ApiArguments, *, base_url: str = "") -> Ser
         raise UsageError("drafts=True needs stream=True: drafts exist in streams only")
     if arguments.reasoning_effort is not None and arguments.route not in ("auto", "chat"):
         raise no_effort(arguments.route)
-    card = card_for(arguments.model)
+    card = _named(arguments) if arguments.card else card_for(arguments.model)
     if card is not None and card.kind == "report_only":
         raise UsageError(
             f"model {arguments.model!r} is no longer, or was never, offered: its card is report"
@@ -174,12 +181,31 @@ def service_of(name: str, arguments: ApiArguments, *, base_url: str = "") -> Ser
             f" says where {arguments.model!r} is served (those that do: {', '.join(_offered())})"
         )
     same = published is not None and urlsplit(where).netloc == published.host
+    holds = same or bool(arguments.card)
     service = Service(
-        arguments=arguments, card=card, base_url=where, facts=published if same else None
+        arguments=arguments, card=card, base_url=where, facts=published if holds else None
     )
     if service.facts is not None:
         _check(service, service.facts)
     return service
+
+
+def check_protocol(service: Service, *, chat: bool) -> None:
+    """Compares the arguments with the way in which a suite's texts are sent.
+
+    Args:
+        service: The server.
+        chat: Whether a chat template is applied.
+
+    Raises:
+        UsageError: Every request of the suite would be refused: an effort goes to the chat route
+            alone, and a conversation to no route for texts.
+    """
+    if service.fills_in != "prefix_only":  # gaps take another route, and only tasks have gaps
+        return
+    route = service.text_route(chat=chat)
+    if service.arguments.reasoning_effort is not None and route != "chat":
+        raise no_effort(route)
 
 
 def no_effort(route: str) -> UsageError:
@@ -188,6 +214,20 @@ def no_effort(route: str) -> UsageError:
         f"reasoning_effort means nothing to the {route} route; leave it unset, or have requests go"
         " to the chat route (route=chat, or apply_chat_template)"
     )
+
+
+def _named(arguments: ApiArguments) -> Card:
+    """The card of the argument `card`."""
+    name = arguments.card
+    if not arguments.base_url:
+        raise UsageError(
+            f"card={name} needs the argument base_url: it says whose rules hold at an address of"
+            f" your own; at the card's own address model={name} is enough"
+        )
+    card = card_for(name)
+    if card is None or card.api is None:
+        raise unknown("card with an API", name, _offered())
+    return card
 
 
 def _check(service: Service, facts: ApiFacts) -> None:

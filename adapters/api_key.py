@@ -33,14 +33,29 @@ def refuse_keys(model: str, given: Mapping[str, Any]) -> None:
         UsageError: An argument looks like a key.
     """
     for name in given:
-        lowered = name.lower()
-        if lowered in KEY_LIKE or lowered.endswith("_api_key"):
+        if is_key_like(name):
             raise _no_argument(model, name)
+    for field in str(given.get("extra") or "").split("+"):
+        if any(is_key_like(word) for word in field.partition(":")[0].split(".")):
+            raise _no_argument(model, "extra")
     variable = given.get("key_env")
     if variable is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", str(variable)):
         raise _no_argument(model, "key_env")
-    if "@" in urlsplit(str(given.get("base_url") or "")).netloc:
+    address = str(given.get("base_url") or "")
+    # Searched as text: what is no address may hold a key as well.
+    if "@" in re.split("[/?#]", address.partition("//")[2] or address)[0]:
         raise _no_argument(model, "base_url")
+    if "?" in address or "#" in address:
+        raise UsageError(
+            f"argument base_url of {model} has a ? or #, behind which a key may stand; accepted: an"
+            " address without them, for example http://127.0.0.1:8000/v1"
+        )
+
+
+def is_key_like(name: str) -> bool:
+    """Whether a field or argument of this name would hold a key."""
+    lowered = name.lower()
+    return lowered in KEY_LIKE or lowered.endswith("api_key")
 
 
 def _no_argument(model: str, name: str) -> UsageError:

@@ -48,8 +48,15 @@ class Notices:
             logger.warning("%s", line)
 
     def summed(self, records: Iterable[RequestRecord]) -> None:
-        """Says how many answers of a call say little about the model, and why."""
+        """Says how many answers of a call say little about the model, and why, and who gave them.
+
+        A call that was taken up again has answers of earlier processes among its records.
+        """
         found = list(records)
+        self.served_models.update(x.served_model for x in found if x.served_model is not None)
+        if len(self.served_models) > 1:
+            names = ", ".join(sorted(self.served_models))
+            self.once(f"these answers are of {len(self.served_models)} models: {names}")
         flags = Counter(record.flag for record in found if record.flag is not None)
         for flag, count in sorted(flags.items()):
             logger.warning("%d of %d answers %s", count, len(found), WHAT_TO_DO[flag])

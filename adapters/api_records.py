@@ -73,6 +73,7 @@ def record_of(
         seed=job.seed,
         stop_reason=_stop_reason(job, replies, texts),
         reasoning_tokens=_total(reasoning),
+        served_model=replies[-1].served_model or None,
         first_text_s=replies[0].first_text_s,
         tries=1 + sum(reply.tries - 1 for reply in replies),
         flag=next((flag for r in replies if (flag := _flag(r)) is not None), None),

@@ -159,6 +159,21 @@ def job_of(
     )
 
 
+def no_likelihood(name: str, requests: Sequence[Instance]) -> UsageError:
+    """The error for likelihood requests, which no server is asked.
+
+    Args:
+        name: lm-eval's name of the model class.
+        requests: What a task asks.
+    """
+    tasks = ", ".join(sorted({str(request.task_name) for request in requests}))
+    return UsageError(
+        f"{name} answers no likelihood requests, and {tasks} makes them: a server's"
+        " log-probabilities, where it has any, are not those of a diffusion model's answer;"
+        " accepted: tasks that are answered by text (generate_until)"
+    )
+
+
 def _gap_route(service: Service) -> Route:
     return "fim" if service.fills_in == "fim" else "completions"
 

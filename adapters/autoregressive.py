@@ -69,7 +69,7 @@ class AutoregressiveLM(EvaluationLM):
             ends=self.end_ids,
             assistant=self.assistant,
         )
-        self.stopwatch = self.decoder.stopwatch(self.stopwatch)
+        self.stopwatch.compiled = self.decoder.num_compiled
 
     @staticmethod
     def check_arguments(given: dict[str, Any]) -> None:

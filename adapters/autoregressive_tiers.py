@@ -1,10 +1,10 @@
 """How fast an autoregressive model is made to decode: its tier, and what the tier needs.
 
-Knows `dllm-ar`'s arguments, the ways of decoding and the stopwatch; nothing of lm-eval and of
-tasks. `autoregressive.py` calls it.
+Knows `dllm-ar`'s arguments and the ways of decoding; nothing of lm-eval, of tasks and of
+the clock. `autoregressive.py` calls it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,6 @@ from dllm_eval.samplers.speculative_drafts import Assistant, Drafter, PromptLook
 from dllm_eval.samplers.speculative_steps import check_takes_back
 
 from .arguments import AutoregressiveArguments
-from .timing import Result, Stopwatch, Timed
 
 LOOKUP_NGRAM = 2
 """Where `lookup_ngram` is not set; transformers' own."""
@@ -97,17 +96,9 @@ class Tier:
         """What `cache` comes to where nothing is compiled."""
         return "static" if self.arguments.cache == "static" else "dynamic"
 
-    def stopwatch(self, plain: Stopwatch) -> Stopwatch:
-        """One whose seconds have no compiling in them."""
-        if self.compiled is None:
-            return plain
-        compiled = self.compiled
-        return SettledStopwatch(
-            device=plain.device,
-            warmup=plain.warmup,
-            repeats=plain.repeats,
-            compiled=lambda: compiled.num_compiled,
-        )
+    def num_compiled(self) -> int:
+        """How many shapes have been compiled by now."""
+        return 0 if self.compiled is None else self.compiled.num_compiled
 
     def fill(
         self,
@@ -156,21 +147,3 @@ class Tier:
             vocab_size=self.model.config.get_text_config().vocab_size,
             temperature=arguments.temperature,
         )
-
-
-@dataclass(kw_only=True)
-class SettledStopwatch(Stopwatch):
-    """Times a batch anew where something was compiled meanwhile, so that no second of it counts."""
-
-    compiled: Callable[[], int]
-    """Grows whenever something is compiled."""
-
-    def time(
-        self, run: Callable[[], Result], *, kind: str, batch_size: int, length: int
-    ) -> Timed[Result]:
-        """As `Stopwatch.time`; what is run meets the same shapes each time."""
-        while True:
-            before = self.compiled()
-            timed = super().time(run, kind=kind, batch_size=batch_size, length=length)
-            if self.compiled() == before:
-                return timed

@@ -8,7 +8,6 @@ for the next model of the same server-side settings.
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -85,7 +84,7 @@ class EngineLM(ApiLM):
         """
         arguments = cls.parsed(given)
         check(arguments)
-        service_of(cls.name, arguments, base_url=f"http://{HOST}/v1")
+        cls.service_for(arguments)
 
     @classmethod
     def weights_key(cls, given: Mapping[str, Any]) -> tuple[object, ...]:
@@ -96,10 +95,10 @@ class EngineLM(ApiLM):
         names = ("engine", "model", "revision", "dtype", "base_url", "engine_args", "engine_python")
         return (*(getattr(arguments, name) for name in names), *own)
 
-    @cached_property
-    def service(self) -> Service:
+    @classmethod
+    def service_for(cls, arguments: ApiArguments) -> Service:
         """The server with what its card says; of one that is started, its port is left open."""
-        return service_of(self.name, self.arguments, base_url=f"http://{HOST}/v1")
+        return service_of(cls.name, arguments, base_url=f"http://{HOST}/v1")
 
     @property
     def server(self) -> Server:  # another one after the first has died

@@ -25,6 +25,10 @@ from .api_arguments import ApiArguments
 
 NAME = "dllm-engine"
 _SECRET = ("--api-key", "--api-keys", "--admin-api-key", "--hf-token", "--ssl-keyfile-password")
+_NOT_SECRET = ("--ssl-keyfile",)
+"""Begins like one of them, and holds none."""
+_LEAST_ABBREVIATION = len("--api-k")
+"""argparse takes a flag's beginning for the flag."""
 Kind = Literal["diffusion", "autoregressive"]
 
 
@@ -93,7 +97,8 @@ class EngineArguments(ApiArguments):
         except ValueError as error:
             raise UsageError(f"argument engine_args={self.engine_args!r}: {error}") from error
         for word in words:
-            _check_flag(self.described, word.partition("=")[0])
+            # vLLM's parser reads an underscore as a dash.
+            _check_flag(self.described, word.partition("=")[0].replace("_", "-"))
         return words
 
     @property
@@ -189,7 +194,8 @@ def tier_of(arguments: EngineArguments) -> str:
 
 
 def _check_flag(engine: Engine, word: str) -> None:
-    if word in _SECRET:
+    cut_short = len(word) >= _LEAST_ABBREVIATION and word not in _NOT_SECRET
+    if word in _SECRET or (cut_short and any(flag.startswith(word) for flag in _SECRET)):
         raise UsageError(
             f"engine_args with {word}: arguments are written to results; a server that the harness "
             "starts is reached from this machine alone and needs no key"

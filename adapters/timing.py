@@ -39,7 +39,8 @@ class Stopwatch:
     warmup: int
     repeats: int
     compiled: Callable[[], int] | None = None
-    """How many shapes have been compiled by now; None where nothing is."""
+    """How many shapes have been compiled by now; None where nothing is. A batch during which it
+    grew is timed anew, so that no second of a record has compiling in it."""
     _warm: set[tuple[str, int, int]] = field(default_factory=set)
 
     def time(
@@ -58,6 +59,13 @@ class Stopwatch:
             for _ in range(self.warmup):
                 run()
             self._warm.add(shape)
+        while True:
+            before = self._num_compiled()
+            timed = self._timed(run)
+            if self._num_compiled() == before:
+                return timed
+
+    def _timed(self, run: Callable[[], Result]) -> Timed[Result]:
         timers = [Timer(self.device) for _ in range(self.repeats)]
         results = []
         for timer in timers:
@@ -68,3 +76,6 @@ class Stopwatch:
             seconds=[timer.seconds for timer in timers],
             cpu_seconds=[t.cpu_seconds for t in timers if t.cpu_seconds is not None],
         )
+
+    def _num_compiled(self) -> int:
+        return 0 if self.compiled is None else self.compiled()

@@ -32,7 +32,9 @@ class Load:
     warmup: int = 0
     """Rounds of answers before the beginning that leave no record."""
     seed: int = 0
-    """Of the arrivals."""
+    """Of the arrivals, together with the round."""
+    round: int = 0
+    """Which pass over all load cells this is, from 0; 0 in folders of older versions."""
 
     def __post_init__(self) -> None:
         if (self.in_flight is None) == (self.arrivals_per_s is None):
@@ -56,7 +58,8 @@ class Load:
         """When each request arrives, from the beginning; None for a closed loop."""
         if self.arrivals_per_s is None:
             return None
-        draw = random.Random(self.seed)
+        # Seeds of a sweep follow each other, so a round added to one would be another seed's.
+        draw = random.Random(f"{self.seed}, round {self.round}" if self.round else self.seed)
         gaps = (draw.expovariate(self.arrivals_per_s) for _ in range(self.requests))
         return [at for at in accumulate(gaps) if at <= self.seconds]
 

@@ -72,6 +72,8 @@ class RequestRecord(BaseModel):
     replaces do not count."""
     tries: int | None = None
     """How often a server was asked until it answered."""
+    served_model: str | None = None
+    """The model that a server says has answered."""
     flag: Flag | None = None
     """Why an answer says little about the model: see `Flag`."""
     offered_s: float | None = None

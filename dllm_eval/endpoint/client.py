@@ -247,7 +247,7 @@ class _Call:
             return self._server.hide(readable(text))
 
         return Reply(
-            text=hide(parts.text),
+            text=self._server.hide_in_answer(readable(parts.text)),
             finish_reason=hide(parts.finish_reason),
             flag=flag_of(parts),
             prompt_tokens=parts.usage.prompt_tokens,

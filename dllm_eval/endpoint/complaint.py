@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from dllm_eval.endpoint.answer import readable
 from dllm_eval.endpoint.faults import FinalError, PassingError
+from dllm_eval.endpoint.key import CUT
 from dllm_eval.endpoint.server import Server
 
 SHOWN_CHARACTERS = 240
@@ -140,8 +141,9 @@ def _remedy(status: int, said: str, complaint: Complaint, *, server: Server, pat
 def _about_key(status: int, said: str, server: Server) -> str:
     """The line for a key that is missing, wrong or not enough."""
     if server.key is None:
-        where = " or ".join(server.key_names) or "a variable that key_env= names"
-        return f"it wants a key ({said}): set {where} in the environment"
+        if not server.key_names:
+            return f"it wants a key ({said}): export a key and name its variable by key_env=NAME"
+        return f"it wants a key ({said}): set {' or '.join(server.key_names)} in the environment"
     if status == 401:
         return f"it does not take {server.key.name} ({said}): set it to a valid key"
     return f"{server.key.name} may not do this ({said}): check its rights to {server.model!r}"
@@ -150,4 +152,4 @@ def _about_key(status: int, said: str, server: Server) -> str:
 def one_line(text: str) -> str:
     """Text of any size as part of a line."""
     flat = " ".join(readable(text).split())
-    return flat if len(flat) <= SHOWN_CHARACTERS else flat[:SHOWN_CHARACTERS] + "..."
+    return flat if len(flat) <= SHOWN_CHARACTERS else flat[:SHOWN_CHARACTERS] + CUT

@@ -158,7 +158,8 @@ class Watch:
         if isinstance(error, aiohttp.ClientConnectorCertificateError):
             return FinalError("its certificate is not trusted")
         if isinstance(error, aiohttp.ClientConnectorError):
-            return PassingError(f"no connection ({_reason(error.os_error)})")
+            reason = _reason(error.os_error)
+            return PassingError(f"no connection ({reason}); start the server, or change base_url")
         if isinstance(error, aiohttp.ClientResponseError):
             return PassingError("what came back is no HTTP that can be read")
         if isinstance(error, aiohttp.ClientPayloadError):

@@ -11,6 +11,16 @@ from dllm_eval.errors import UsageError
 
 HIDDEN = "***"
 
+CUT = "..."
+"""What stands where the end of a server's words is left out."""
+
+LEAST_SECRET = 8
+"""A key of fewer characters is a placeholder for a server that wants any key ("EMPTY", "x"): it is
+hidden in errors, but an answer may hold that word by itself."""
+
+LEAST_PIECE = 4
+"""Characters of a key's beginning that are hidden where a line was cut within it."""
+
 
 class Key:
     """A secret word. Its text, its repr and its formats are all "Key(***)".
@@ -56,8 +66,16 @@ class Key:
         return f"Bearer {self.__text}"
 
     def hide(self, text: str) -> str:
-        """`text`, in which a server may have quoted the key, without it."""
-        return text.replace(self.__text, HIDDEN)
+        """`text`, in which a server may have quoted the key, without it or its cut beginning."""
+        text = text.replace(self.__text, HIDDEN)
+        for length in range(len(self.__text) - 1, LEAST_PIECE - 1, -1):
+            text = text.replace(self.__text[:length] + CUT, HIDDEN + CUT)
+        return text
+
+    def hide_in_answer(self, answer: str) -> str:
+        """`answer`, the text that is scored, without the key if that is long enough for one."""
+        is_secret = len(self.__text) >= LEAST_SECRET
+        return answer.replace(self.__text, HIDDEN) if is_secret else answer
 
     def __repr__(self) -> str:
         return f"Key({HIDDEN})"

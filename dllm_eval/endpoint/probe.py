@@ -56,7 +56,7 @@ def check(server: Server, model: str) -> tuple[str, ...]:
             break
     if names and model and model not in names and not _is_path(model):
         shown = get_close_matches(model, names, n=NEAR, cutoff=0.0) if len(names) > MANY else names
-        raise unknown(f"model at {server.host}", model, shown)
+        raise unknown(f"model at {server.host}", model, [server.hide(name) for name in shown])
     return tuple(names)
 
 

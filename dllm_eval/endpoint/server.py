@@ -140,6 +140,10 @@ class Server:
         """`text` without the key."""
         return self.key.hide(text) if self.key else text
 
+    def hide_in_answer(self, answer: str) -> str:
+        """The text of an answer without the key."""
+        return self.key.hide_in_answer(answer) if self.key else answer
+
 
 def _above_zero(name: str, value: float) -> None:
     """A duration has to be finite and above zero."""

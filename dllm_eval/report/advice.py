@@ -4,6 +4,7 @@ Finds the suite, the machine and the settings that are meant, and asks `stats/re
 `recommend.py` puts the answer into words. Called by `dllm-eval recommend`.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from dllm_eval.stats.candidates import candidates_of
 from dllm_eval.stats.compare import best_autoregressive
 from dllm_eval.stats.recommendation import Recommendation, recommend
 from dllm_eval.stats.row import Row
+from dllm_eval.stats.servers import servers
 from dllm_eval.stats.tables import TaskTable, task_tables
 
 
@@ -60,6 +62,11 @@ class Answer:
         """Of a row, at the percentile asked for."""
         timed = self.analysis.table.latencies_s[i]
         return float(percentile_of(timed, self.asked.budget.percentile))
+
+    def usd(self, i: int) -> float:
+        """Dollars per thousand answers of a row; NaN where a server's prices are not known."""
+        own = (x.usd for x in servers(self.analysis.table) if x.row == i)
+        return next(own, math.nan)
 
     @property
     def qualifies(self) -> bool:
@@ -114,7 +121,9 @@ def answer_frames(
 
 
 def _unfinished(cells: pd.DataFrame, table: TaskTable) -> int:
-    own = cells[(cells["task"] == table.task) & ~cells["finished"].astype(bool)]
+    # Runs under load are about a setting that is known; recommend reads none of them.
+    planned = (cells["task"] == table.task) & (cells["purpose"] != "load")
+    own = cells[planned & ~cells["finished"].astype(bool)]
     return int(own["config_id"].nunique())
 
 

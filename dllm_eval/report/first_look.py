@@ -1,7 +1,8 @@
 """The cards at the top of the page: which is better here, at what latency, how sure are we.
 
 One card per suite and machine, decided from the suite's statistics alone and written in plain
-words; the rules stand in `_card`. Knows no HTML. Called by `render.py`.
+words; the rules stand in `_card`. Knows no HTML. Called by `render.py`; `first_sentence.py` counts
+the cards.
 """
 
 import math
@@ -41,6 +42,8 @@ class Card:
     """Whose results the card is about."""
     behind: str = ""
     """What of its machine's headline the card stands behind; "" for a headline itself."""
+    scores_alone: bool = False
+    """Whether both kinds were compared, and in score alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +55,7 @@ class _Finding:
     level: Level
     sure: str
     shown: tuple[Row, ...]
+    scores_alone: bool = False
 
 
 def cards(analysis: TaskAnalysis) -> list[Card]:
@@ -71,43 +75,6 @@ def cards(analysis: TaskAnalysis) -> list[Card]:
 
 def _one_kind(analysis: TaskAnalysis, group: GroupAnalysis) -> bool:
     return len({analysis.rows[i].configuration.kind for i in group.members}) == 1
-
-
-def summary(shown: Sequence[Card]) -> str:
-    """The whole page in one sentence: how many cards went which way, and how surely."""
-    shown = [card for card in shown if not card.behind]
-    if not shown:
-        return ""
-    of: dict[Level, list[Card]] = {"sure": [], "likely": [], "open": []}
-    for card in shown:
-        of[card.level].append(card)
-    parts = {level: _listed(_counted(own, level)) for level, own in of.items() if own}
-    if len(shown) == 1:
-        level, said = next(iter(parts.items()))
-        tail = ", likely but not proven" if level == "likely" else ""
-        return f"One comparison: {said.removesuffix(' in 1')}{tail}."
-    heads = {"sure": "", "likely": "likely, not proven: ", "open": "open: "}
-    none = [] if "sure" in parts else ["nothing is sure"]
-    told = "; ".join([*none, *(heads[level] + said for level, said in parts.items())])
-    return f"Of {len(shown)} comparisons, {told}."
-
-
-def _counted(own: Sequence[Card], level: Level) -> list[str]:
-    surely = "surely " if level == "sure" else ""
-    it = "it may be" if level == "open" else "it is"
-    names = {
-        "autoregressive": f"autoregressive is {surely}better",
-        "diffusion": f"diffusion is {surely}better",
-        "trade": f"{it} {surely}a trade of speed against score",
-        "neither": "there is no clear winner",
-        "unknown": "there is nothing to compare",
-    }
-    counts = {name: sum(card.winner == name for card in own) for name in names}
-    return [f"{names[name]} in {count}" for name, count in counts.items() if count]
-
-
-def _listed(parts: Sequence[str]) -> str:
-    return ", ".join(parts[:-1]) + (" and " if len(parts) > 1 else "") + parts[-1]
 
 
 def _card(analysis: TaskAnalysis, group: GroupAnalysis) -> Card:
@@ -135,6 +102,7 @@ def _card(analysis: TaskAnalysis, group: GroupAnalysis) -> Card:
         caveats=caveats(analysis, group, finding.shown),
         models=tuple(row.configuration.model for row in finding.shown),
         behind=_behind(analysis, group),
+        scores_alone=finding.scores_alone,
     )
 
 
@@ -215,6 +183,7 @@ def _by_quality(found: Contest) -> _Finding:
         level=level,
         sure=found.gap_text,
         shown=(found.best, found.rival),
+        scores_alone=True,
     )
 
 

@@ -31,8 +31,11 @@ ARRIVALS = (
 ABOUT = (
     "Seconds count from the moment a request is offered to its answer, so they hold the wait. "
     "Tokens are visible ones. Intervals count blocks of requests, not requests, because those in "
-    "flight together wait for each other; of one run, they do not know how runs differ."
+    "flight together wait for each other"
 )
+ONE_RUN = "of one run, they do not know how runs differ."
+SOME_ONE_RUN = "where a level has one run, they do not know how runs differ."
+SEVERAL_RUNS = "they know how the runs of a level differ."
 FULL_LOAD = (
     "Tokens and requests per second, p50 and p90 are those at full load: the end of the run, when "
     "nothing more is offered and fewer are in flight, is left out. A dash: the run was too short "
@@ -87,7 +90,10 @@ def _table(loads: SuiteLoads, machine: str, axis: Axis) -> list[SuiteTable]:
         SuiteTable(
             name=NAME,
             title=f"Under load, {title}: {_TITLES[axis]} ({machine})",
-            about=f"{ABOUT} {FULL_LOAD if axis == 'in_flight' else QUEUE}",
+            about=(
+                f"{ABOUT}; {_about_runs([point for _, point in own])} "
+                f"{FULL_LOAD if axis == 'in_flight' else QUEUE}"
+            ),
             header=(
                 *("model", "setting"),
                 *(("tier",) if tiers else ()),
@@ -100,6 +106,12 @@ def _table(loads: SuiteLoads, machine: str, axis: Axis) -> list[SuiteTable]:
             data=pd.DataFrame([_data(loads, curve, point) for curve, point in own]),
         )
     ]
+
+
+def _about_runs(points: Sequence[LoadPoint]) -> str:
+    """What the intervals know of how runs differ."""
+    alone = [point.runs == 1 for point in points]
+    return ONE_RUN if all(alone) else SOME_ONE_RUN if any(alone) else SEVERAL_RUNS
 
 
 def _row(

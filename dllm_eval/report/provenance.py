@@ -49,7 +49,7 @@ def compared(analyses: Sequence[TaskAnalysis]) -> str:
     shown = " and ".join([", ".join(models[:-1]), models[-1]] if len(models) > 1 else models)
     if any(x.placement.served for x in rows):
         return " · ".join([shown, ", ".join(tier_text.kinds_of_places(rows))])
-    return " · ".join([shown, *_common(sorted({x.group for x in rows}), "machines")])
+    return " · ".join([shown, *_common(sorted({x.group for x in rows}), "places")])
 
 
 def _common(values: Sequence[str], several: str) -> list[str]:

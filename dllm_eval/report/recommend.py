@@ -11,6 +11,7 @@ from dllm_eval.report.advice import Answer
 from dllm_eval.stats.budget import FEWEST
 from dllm_eval.stats.recommendation import Pick
 from dllm_eval.stats.resample import Interval
+from dllm_eval.stats.servers import ANSWERS
 
 
 def lines(found: Answer) -> list[str]:
@@ -79,10 +80,17 @@ def _honest(pick: Pick) -> list[str]:
 def _sure(found: Answer, pick: Pick) -> str:
     than = "better by more than a point" if found.asked.budget.latency_s is not None else "faster"
     meets = f"{_likely(found, pick)}; " if _likely(found, pick) else ""
+    if math.isnan(pick.p_best):
+        return f"Confidence: {meets}{_TWO_ROUNDS}{_own_floor(found, pick)}"
     return (
         f"Confidence: {meets}{_share(pick.p_best)} that it {_met(found)} and no other setting that "
         f"does is {than}.{_own_floor(found, pick)}"
     )
+
+
+_TWO_ROUNDS = (
+    "what depends on seconds is not known, as two rounds of timing are too few to tell; time three."
+)
 
 
 def _met(found: Answer) -> str:
@@ -91,7 +99,9 @@ def _met(found: Answer) -> str:
 
 
 def _likely(found: Answer, pick: Pick) -> str:
-    """How sure it is to qualify; "" where nothing but its own score was asked of it."""
+    """How sure it is to qualify; "" where that is not known or only its own score was asked."""
+    if math.isnan(pick.p_meets):
+        return ""
     if _own_floor(found, pick) and found.asked.budget.latency_s is None:
         return ""
     return f"{_share(pick.p_meets)} that it {_met(found)}"
@@ -118,8 +128,10 @@ def _instead(found: Answer) -> list[str]:
         return []
     row = found.analysis.rows[other]
     quality = text.percent(row.quality)
-    # Where a server reports neither positions nor forwards, seconds decided.
+    # Where a server reports neither positions nor forwards, dollars decided, else seconds.
     known = not math.isnan(row.costs.positions + row.costs.nfe) or not _served(found)
+    pick = found.found.pick
+    known = known or (pick is not None and found.usd(pick.row) < found.usd(other))
     return [
         f"Preferred to {_setting(found, other)} ({quality}): not separable in quality, within a "
         f"point, and {'cheaper' if known else 'faster'}."
@@ -135,12 +147,21 @@ def _costs(found: Answer, pick: Pick) -> str:
     # Scored tokens are given and not written: their speed is no speed of an answer.
     speed = math.nan if found.analysis.likelihood else costs.visible_tokens_per_s
     row = found.analysis.rows[pick.row]
-    if _served(found) and math.isnan(costs.nfe) and math.isnan(speed):
-        return f"Cost per {costs.unit}: {text.NOT_REPORTED} by the server."
+    usd = found.usd(pick.row)
+    paid = [] if math.isnan(usd) else [f"${text.significant(usd)} per {ANSWERS} answers"]
+    told = [] if math.isnan(speed) else [f"{text.significant(speed)} visible tokens per second"]
+    if _served(found) and math.isnan(costs.nfe) and math.isnan(costs.positions):
+        known = (
+            f"Cost: {paid[0]}"
+            if paid
+            else f"Cost per {costs.unit}: {text.NOT_REPORTED} by the server"
+        )
+        return f"{'; '.join([known, *told])}."
     parts = [
         f"{text.counted(row, costs.nfe)} {text.work(found.analysis)}",
         f"{text.counted(row, costs.positions)} token positions",
-        *([] if math.isnan(speed) else [f"{text.significant(speed)} visible tokens per second"]),
+        *told,
+        *paid,
     ]
     return f"Cost per {costs.unit}: {', '.join(parts)}."
 
@@ -239,11 +260,12 @@ def _data(found: Answer, pick: Pick) -> dict[str, Any]:
         "same_choice": _known(pick.same_choice),
         "seconds": pick.seconds,
         "p50_interval_s": [_known(x) for x in _ends(row.latency_interval)],
-        "p_meets": pick.p_meets,
-        "p_best": pick.p_best,
+        "p_meets": _known(pick.p_meets),
+        "p_best": _known(pick.p_best),
         "nfe": _known(row.costs.nfe),
         "positions": _known(row.costs.positions),
         "visible_tokens_per_s": _known(row.costs.visible_tokens_per_s),
+        "usd_per_1000_answers": _known(found.usd(pick.row)),
     }
 
 

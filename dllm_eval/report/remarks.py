@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from dllm_eval.report import flag_text, protocol_text, text, tier_text
 from dllm_eval.stats.analysis import TaskAnalysis
+from dllm_eval.stats.contention import unchecked_rows
 from dllm_eval.stats.row import Row
 
 APPROXIMATE = (
@@ -35,6 +36,10 @@ BEST_TIER = (
     "The best AR row that rows are held against: of the model of the highest score the fastest "
     "tier that scores within a point of it. Tiers of one model decode the same thing."
 )
+UNCHECKED = (
+    "Whether the machine was busy while its engines were timed is not known: nothing of this suite "
+    "that ran in process was timed there with its CPU seconds."
+)
 NOT_REPORTED = "Not reported: the server does not say it; such a number is neither 0 nor a guess."
 
 LEGEND = (
@@ -44,9 +49,11 @@ LEGEND = (
     "rounds. NFE: forward passes per request. Visible tokens end before "
     "the first end-of-text; prompt tokens are counted nowhere. P(frontier): share of resamples in "
     "which the row is above chance and no other row on the same machine and stack beats it; rows "
-    "timed on one request or on a busy machine are left out. Speed-up vs AR: p50 of the best AR "
-    "row over p50 of this row, whatever the quality. Against AR: paired bootstrap within one point "
-    "of quality, Holm-corrected over all rows of the suite."
+    "timed on one request, in two rounds or on a busy machine are left out, and one alone has a "
+    "dash. Tokens/s: visible tokens over seconds, both summed over the timed requests. Peak "
+    "memory: the most in use while the row was timed, of torch on a GPU, else of the process. "
+    "Speed-up vs AR: p50 of the best AR row over p50 of this row, whatever the quality. Against AR"
+    ": paired bootstrap within one point of quality, Holm-corrected over all rows of the suite."
 )
 
 
@@ -63,6 +70,7 @@ def remarks(
     """
     return (
         *((text.BUSY_NOTE,) if any(row.busy for row in rows) else ()),
+        *((UNCHECKED,) if _unchecked(analysis, rows) else ()),
         *protocol_text.remarks(analysis),
         *((APPROXIMATE,) if any(row.configuration.approximate for row in rows) else ()),
         *((BEST_TIER,) if tier_text.shown(rows) else ()),
@@ -72,6 +80,16 @@ def remarks(
         *((BOUNDS,) if looseness else ()),
         *flag_text.remarks(analysis, rows),
     )
+
+
+def _unchecked(analysis: TaskAnalysis, rows: Sequence[Row]) -> bool:
+    """Whether this section is its machine's first with engines whose load nothing shows."""
+    found = unchecked_rows(analysis.table)
+    first: dict[str, str] = {}
+    for group in analysis.groups:
+        if not found.isdisjoint(group.members):
+            first.setdefault(group.machine, group.place)
+    return any(first.get(x.machine) == x.group for x in (row.configuration for row in rows))
 
 
 def _silent(row: Row) -> bool:

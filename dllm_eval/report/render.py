@@ -19,7 +19,8 @@ from dllm_eval.report import protocol_text, selftest_table, text
 from dllm_eval.report.beside import NOTHING_BESIDE, Beside, interval
 from dllm_eval.report.best_stack_table import best_stack_tables
 from dllm_eval.report.details import details
-from dllm_eval.report.first_look import cards, summary
+from dllm_eval.report.first_look import cards
+from dllm_eval.report.first_sentence import summary
 from dllm_eval.report.leaderboard import Section, sections, table
 from dllm_eval.report.payload import as_script, payload
 from dllm_eval.report.provenance import compared, origins

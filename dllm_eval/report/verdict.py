@@ -209,7 +209,10 @@ def _matched(model: str, speedup: MatchedSpeedup, how: str, unit: str, beside: s
         return f"Matched quality ({floor}, the AR score less one point) is not reached by {model}."
     low, high = speedup.interval.low, speedup.interval.high
     if math.isnan(low):
-        return f"The speed-up at matched quality ({floor}) is not known: one {unit} was timed."
+        return (
+            f"The speed-up at matched quality ({floor}) is not known: one {unit} was timed, or two "
+            "rounds were."
+        )
     span = f"95 % interval {text.ratio(low)} to {text.ratio(high)}"
     if low == 0:
         share = text.percent(1 - speedup.reached_share, digits=0)

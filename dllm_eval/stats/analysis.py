@@ -155,11 +155,12 @@ def _frontier_flags(
         timed = [i for curve in group.curves for i in curve.members if i not in found.busy]
         overall[timed] = on_frontier(found.latency_s[timed], found.quality[timed])
         sure = [i for i in timed if not np.isnan(found.latency_replicates[:, i]).any()]
-        probability[sure] = frontier_probability(
-            found.latency_replicates[:, sure],
-            found.quality_replicates[:, sure],
-            table.chance + POINT,
-        )
+        if len(sure) > 1:
+            probability[sure] = frontier_probability(
+                found.latency_replicates[:, sure],
+                found.quality_replicates[:, sure],
+                table.chance + POINT,
+            )
         members = list(group.members)
         energy[members] = on_frontier(joules[members], found.quality[members])
         memory[members] = on_frontier(peaks[members], found.quality[members])

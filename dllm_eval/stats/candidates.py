@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from dllm_eval.stats.analysis import TaskAnalysis
 from dllm_eval.stats.clusters import unit_means
 from dllm_eval.stats.resample import Floats
-from dllm_eval.stats.rounds import median_variance, round_spread
+from dllm_eval.stats.rounds import NO_ROUNDS, RoundSpread, median_variance, round_spread
+from dllm_eval.stats.servers import servers
 
 Indices = NDArray[np.int64]
 
@@ -34,8 +35,11 @@ class Candidates:
     little faster or slower in each round; 0 where that is not known."""
     round_degrees: int
     """Of freedom of these deviations."""
+    rounds_too_few: bool = False
+    """Whether nothing can be said of these deviations: of two rounds."""
     cost: Floats
-    """(candidates, 2) token positions and forward passes per unit; inf where unknown."""
+    """(candidates, 3) token positions and forward passes per unit, and dollars per thousand answers
+    of a server; inf where unknown."""
     autoregressive: Floats | None
     """(documents,) scores of the AR row that a relative floor is measured from."""
     autoregressive_row: int | None
@@ -61,25 +65,30 @@ def candidates_of(
     """These rows of a suite, with the AR row that a relative floor is measured from."""
     table = analysis.table
     costs = [analysis.rows[i].costs for i in rows]
-    cost = np.array([[x.positions, x.nfe] for x in costs], dtype=np.float64).reshape(-1, 2)
-    deviations, degrees = _rounds(analysis, rows)
+    usd = {x.row: x.usd for x in servers(table)}
+    cost = np.array(
+        [[x.positions, x.nfe, usd.get(i, np.nan)] for i, x in zip(rows, costs, strict=True)],
+        dtype=np.float64,
+    ).reshape(-1, 3)
+    deviations, spread = _rounds(analysis, rows)
     quality = unit_means(table.quality, table.clusters)
     return Candidates(
         rows=tuple(rows),
         quality=quality[list(rows)],
         seconds=tuple(table.latencies_s[i] for i in rows),
         round_spread=deviations,
-        round_degrees=degrees,
+        round_degrees=spread.degrees,
+        rounds_too_few=spread.too_few,
         cost=np.where(np.isnan(cost), np.inf, cost),
         autoregressive=None if autoregressive is None else quality[autoregressive],
         autoregressive_row=autoregressive,
     )
 
 
-def _rounds(analysis: TaskAnalysis, rows: Sequence[int]) -> tuple[Floats, int]:
+def _rounds(analysis: TaskAnalysis, rows: Sequence[int]) -> tuple[Floats, RoundSpread]:
     table = analysis.table
     if not table.rounds_s or not rows:
-        return np.zeros(len(rows)), 0
+        return np.zeros(len(rows)), NO_ROUNDS
     group = table.configurations[rows[0]].group
     idle = [
         table.rounds_s[i]
@@ -88,4 +97,4 @@ def _rounds(analysis: TaskAnalysis, rows: Sequence[int]) -> tuple[Floats, int]:
     ]
     spread = round_spread(idle)
     parts = [median_variance(table.rounds_s[i].shape[1]) for i in rows]
-    return spread.deviation * np.sqrt(np.array(parts)), spread.degrees
+    return spread.deviation * np.sqrt(np.array(parts)), spread

@@ -73,7 +73,7 @@ class Chooser:
         """The highest quality, or without a latency budget the fastest; the cheapest of equals."""
         means = self.candidates.means(documents)
 
-        def rank(i: int) -> tuple[float, float, float, float]:
+        def rank(i: int) -> tuple[float, ...]:
             first = -round(float(means[i]), 9) if self.by_quality else float(self.seconds[i])
             return first, *self._cost(i)
 
@@ -120,9 +120,9 @@ class Chooser:
             ways += [max(pool, key=lambda i: float(means[i]))] if pool else []
         return list(dict.fromkeys(ways))
 
-    def _cost(self, i: int) -> tuple[float, float, float]:
-        positions, forwards = self.candidates.cost[i]
-        return float(positions), float(forwards), float(self.seconds[i])
+    def _cost(self, i: int) -> tuple[float, ...]:
+        """Positions, forwards, a server's dollars, then seconds."""
+        return *map(float, self.candidates.cost[i]), float(self.seconds[i])
 
 
 def good_enough(quality: Floats, floor: Floats | np.float64) -> Flags:

@@ -1,8 +1,11 @@
 """Which settings were timed while the machine was busy with something else.
 
-Compares wall seconds with the CPU seconds that the process used meanwhile. Pure reading of
-records, no resampling. Called by `points.py`.
+Compares wall seconds with the CPU seconds that the process used meanwhile. An engine's CPU seconds
+are not its client's, so what the process itself timed on the machine speaks for it. Pure reading
+of records, no resampling. Called by `points.py` and the report's remarks.
 """
+
+import math
 
 import numpy as np
 import pandas as pd
@@ -14,11 +17,42 @@ BUSY = 1.25
 
 
 def busy_rows(table: TaskTable) -> frozenset[int]:
-    """The rows of a suite's table whose seconds are those of a busy machine."""
+    """The rows of a suite's table whose seconds are those of a busy machine.
+
+    An engine that was started here is held up wherever a row of this process was.
+    """
+    held_up = frozenset(i for i, slower in enumerate(_slowdowns(table)) if slower > BUSY)
+    machines = {table.configurations[i].machine for i in held_up & _in_process(table)}
+    return held_up | {i for i in _engines(table) if table.configurations[i].machine in machines}
+
+
+def unchecked_rows(table: TaskTable) -> frozenset[int]:
+    """Timed rows of engines started here, of machines whose load nothing in the suite shows."""
+    slowdowns = _slowdowns(table)
+    shown = {
+        table.configurations[i].machine for i in _in_process(table) if not math.isnan(slowdowns[i])
+    }
+    return frozenset(i for i in _engines(table) if table.configurations[i].machine not in shown)
+
+
+def _slowdowns(table: TaskTable) -> list[float]:
+    return [slowdown(x, table.requests_of(x.latency_cells)) for x in table.configurations]
+
+
+def _in_process(table: TaskTable) -> frozenset[int]:
     return frozenset(
         i
-        for i, configuration in enumerate(table.configurations)
-        if slowdown(configuration, table.requests_of(configuration.latency_cells)) > BUSY
+        for i, x in enumerate(table.configurations)
+        if x.of_this_machine and not x.placement.served
+    )
+
+
+def _engines(table: TaskTable) -> frozenset[int]:
+    """Timed rows of engines that the harness started."""
+    return frozenset(
+        i
+        for i, x in enumerate(table.configurations)
+        if x.of_this_machine and x.placement.served and x.latency_cells
     )
 
 

@@ -18,6 +18,10 @@ PAIRED = 256
 """Timed requests up to which resamples are drawn one by one; beyond, medians are drawn from their
 exact distribution, each setting's alone, as so many requests leave little noise."""
 
+MOST_SHIFT = 300.0
+"""Of the logarithm of seconds: e to this is far beyond any clock, and quotients of two such numbers
+still are numbers."""
+
 
 class LatencyDraws:
     """Replicates of one suite's p50 latencies, paired over requests.
@@ -46,7 +50,8 @@ class LatencyDraws:
 
         The rounds' part is Student's t on the logarithm, with the spreads' degrees of freedom; its
         common part is the same for all settings of a machine. NaN for fewer than two units: one
-        says nothing about their spread.
+        says nothing about their spread; and for two rounds, whose one difference says next to
+        nothing of theirs.
 
         Args:
             seconds: (units,) medians over rounds; settings with equally many have the same units.
@@ -57,13 +62,17 @@ class LatencyDraws:
         spread = self._spreads.get(group, NO_ROUNDS)
         if num_rounds == 0:
             return drawn
+        if spread.too_few:
+            return np.full(self._replicates, np.nan)
         shift = np.zeros(self._replicates)
         if spread.common_degrees:
             shift += self._common_of(group, spread)
         if spread.own_degrees:
             own = self._generator.standard_t(spread.own_degrees, size=self._replicates)
             shift += own * spread.own
-        shifted: Floats = drawn * np.exp(shift * math.sqrt(median_variance(num_rounds)))
+        # Student's t has long tails: ratios of what no double holds would be no numbers.
+        shift = np.clip(shift * math.sqrt(median_variance(num_rounds)), -MOST_SHIFT, MOST_SHIFT)
+        shifted: Floats = drawn * np.exp(shift)
         return shifted
 
     def _common_of(self, group: str, spread: RoundSpread) -> Floats:

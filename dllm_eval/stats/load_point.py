@@ -9,7 +9,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dllm_eval.stats.load_intervals import Blocks, quantile_interval, rate_interval, widest
+from dllm_eval.stats.load_intervals import (
+    Blocks,
+    numbered,
+    quantile_interval,
+    rate_interval,
+    widest,
+)
 from dllm_eval.stats.load_run import LoadRun
 from dllm_eval.stats.resample import UNKNOWN, Floats, Interval
 
@@ -32,8 +38,8 @@ class LoadPoint:
     visible_tokens_per_s: float
     """Of a closed loop at full load, which leaves out its end; of arrivals over the window."""
     tokens_interval: Interval
-    """95 % of `visible_tokens_per_s`, over blocks of requests; unknown of arrivals, whose rate is
-    the offered one."""
+    """95 % of `visible_tokens_per_s`, over blocks of requests, and over runs where there are
+    several; unknown of arrivals, whose rate is the offered one."""
     window_tokens_per_s: float
     """Over the whole window, the end of a closed loop with fewer in flight included."""
     requests_per_s: float
@@ -54,6 +60,8 @@ class LoadPoint:
     """Share of the requests not yet answered when the last was offered; NaN of a closed loop."""
     mean_batch: float
     """Requests decoded together, or in flight at most, as the records say."""
+    runs: int
+    """Rounds and seeds put together; of one run, no interval knows how runs differ."""
     stopped_by: str
     """What ended the offers: "requests", "time" or "documents"; "" where it is not known."""
 
@@ -74,7 +82,7 @@ class LoadPoint:
 
 
 def load_point(runs: Sequence[LoadRun]) -> LoadPoint:
-    """Runs of one setting under one load, for example of several seeds, together."""
+    """Runs of one setting under one load, of several rounds and seeds, together."""
     first = runs[0]
     window = sum(run.window_s for run in runs)
     whole = _ratio(sum(run.window_tokens for run in runs), window)
@@ -98,10 +106,11 @@ def load_point(runs: Sequence[LoadRun]) -> LoadPoint:
         growing=any(run.growing for run in runs),
         open_at_end=math.nan,
         mean_batch=float(np.concatenate([run.batch_sizes for run in runs]).mean()),
+        runs=sum(len(run.seconds) > 0 for run in runs),
         stopped_by=" and ".join(sorted({run.stopped_by for run in runs if run.stopped_by})),
     )
     rated = _arriving(point, runs) if first.in_flight is None else _at_full_load(point, runs)
-    return rated if rated.saturated else _with_waits(rated, seconds)
+    return rated if rated.saturated else _with_waits(rated, seconds, _run_of_each(runs))
 
 
 def _at_full_load(point: LoadPoint, runs: Sequence[LoadRun]) -> LoadPoint:
@@ -110,7 +119,8 @@ def _at_full_load(point: LoadPoint, runs: Sequence[LoadRun]) -> LoadPoint:
     # A request's seconds over how many share them: these add up to the time all took together.
     shares = np.concatenate([run.seconds / run.mean_in_flight for run in runs])
     ways = zip(*(run.rate_blocks for run in runs), strict=True)
-    found = [rate_interval(tokens, shares, _numbered(blocks)) for blocks in ways]
+    own = _run_of_each(runs)
+    found = [rate_interval(tokens, shares, numbered(blocks), own) for blocks in ways]
     return replace(
         point,
         visible_tokens_per_s=_ratio(float(tokens.sum()), float(shares.sum())),
@@ -129,19 +139,19 @@ def _arriving(point: LoadPoint, runs: Sequence[LoadRun]) -> LoadPoint:
     )
 
 
-def _with_waits(point: LoadPoint, seconds: Floats) -> LoadPoint:
+def _with_waits(point: LoadPoint, seconds: Floats, run: Blocks | None) -> LoadPoint:
     together = None if point.in_flight == 1 else (point.in_flight or 1)
     return replace(
         point,
-        p50_interval=quantile_interval(seconds, 0.5, together=together),
-        p90_interval=quantile_interval(seconds, 0.9, together=together),
+        p50_interval=quantile_interval(seconds, 0.5, together=together, run=run),
+        p90_interval=quantile_interval(seconds, 0.9, together=together, run=run),
     )
 
 
-def _numbered(parts: Sequence[Blocks]) -> Blocks:
-    """The blocks of several runs, no two with the same number."""
-    starts = np.cumsum([0, *(len(np.unique(part)) for part in parts)])
-    return np.concatenate([part + start for part, start in zip(parts, starts, strict=False)])
+def _run_of_each(runs: Sequence[LoadRun]) -> Blocks | None:
+    """(kept,) the number of each request's run; None where a single run has any."""
+    counts = [len(run.seconds) for run in runs]
+    return np.repeat(np.arange(len(runs)), counts) if sum(map(bool, counts)) > 1 else None
 
 
 def _quantile(seconds: Floats, level: float) -> float:

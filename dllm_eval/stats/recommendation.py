@@ -29,10 +29,11 @@ class Pick:
     seconds: float
     """At the percentile asked for."""
     p_meets: float
-    """That it meets the budget, no more than exact bounds for so few documents and requests."""
+    """That it meets the budget, no more than exact bounds for so few documents and requests.
+    NaN where it depends on seconds of two rounds."""
     p_best: float
     """That it meets the budget and no other that does is clearly preferable: better by more than a
-    point, or without a latency budget faster."""
+    point, or without a latency budget faster. NaN where seconds are of two rounds."""
 
 
 @dataclass(frozen=True, kw_only=True)

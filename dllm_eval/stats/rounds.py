@@ -29,6 +29,14 @@ class RoundSpread:
     own_degrees: int
 
     @property
+    def too_few(self) -> bool:
+        """Whether there were two rounds, whose one difference bounds no interval.
+
+        Student's t of one degree of freedom is Cauchy's distribution, which has no spread.
+        """
+        return 1 in (self.common_degrees, self.own_degrees)
+
+    @property
     def deviation(self) -> float:
         """Of both together, for seconds that are compared with a number."""
         return math.hypot(self.common, self.own)

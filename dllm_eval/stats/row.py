@@ -35,7 +35,7 @@ class Row:
     latency_s: float
     """p50 seconds per question or request, one at a time; `costs.unit` says which."""
     latency_interval: Interval
-    """95 %, over what was timed; unknown for fewer than two."""
+    """95 %, over what was timed; unknown for fewer than two of it, and for two rounds."""
     busy: bool
     """Its seconds were measured while the machine was busy: nothing is claimed from them."""
     on_frontier: bool
@@ -45,7 +45,8 @@ class Row:
     """No setting of the same series on this machine and stack beats it."""
     p_frontier: float
     """Share of bootstrap replicates in which it is above chance and on the frontier, among the rows
-    whose seconds have a known spread and come from an idle machine; NaN for the others."""
+    whose seconds have a known spread and come from an idle machine; NaN for the others, and for
+    one that is alone."""
     costs: Costs
     comparison: Comparison | None
     """With the best AR row; None at AR rows and where there is no AR row."""

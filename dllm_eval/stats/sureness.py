@@ -55,8 +55,11 @@ class Sureness:
         """The share of resamples in which a candidate meets the budget.
 
         No more than what the exact tests leave: a resample of ten requests never draws one that is
-        slower than all ten, and resamples of documents without a loss have none.
+        slower than all ten, and resamples of documents without a loss have none. NaN where seconds
+        are asked for and their rounds are too few.
         """
+        if self._chooser.candidates.rounds_too_few and self._chooser.budget.latency_s is not None:
+            return float("nan")
         share = float(self._meets[:, i].mean())
         return min(share, self._in_time(i), self._good_enough(i))
 
@@ -64,8 +67,10 @@ class Sureness:
         """The share of resamples in which it meets the budget and no other is preferable.
 
         Another that meets it is preferable if it is better by more than a point; without a latency
-        budget, if it is faster.
+        budget, if it is faster. NaN where rounds of timing are too few.
         """
+        if self._chooser.candidates.rounds_too_few:
+            return float("nan")
         if self._chooser.by_quality:
             rivals = np.where(self._meets, self._quality, -np.inf).max(axis=1)
             unbeaten = self._quality[:, i] >= rivals - TOLERANCE - SLACK
@@ -123,7 +128,7 @@ def _seconds(
 def _shifts(candidates: Candidates, generator: np.random.Generator, replicates: int) -> Floats:
     """(replicates, candidates) factors on the seconds, as `rounds.latency_replicates` has them."""
     count = len(candidates.rows)
-    if candidates.round_degrees == 0:
+    if candidates.round_degrees == 0 or candidates.rounds_too_few:
         return np.ones((replicates, count))
     drawn = generator.standard_t(candidates.round_degrees, size=(replicates, count))
     return np.exp(drawn * candidates.round_spread)

@@ -12,7 +12,7 @@ from dllm_eval.sweep.folder import ResultsFolder
 from dllm_eval.sweep.forecast import CellWork, cell_work
 from dllm_eval.sweep.identity import check_weights
 from dllm_eval.sweep.loggers import check_loggers
-from dllm_eval.sweep.models import check_cells, model_class
+from dllm_eval.sweep.models import check_cells, checked_as, model_class
 from dllm_eval.sweep.plan import Cell
 from dllm_eval.sweep.points import axes_of
 from dllm_eval.sweep.scores import check_direction
@@ -42,7 +42,7 @@ def check_plan(sweep: Sweep, cells: Sequence[Cell]) -> None:
         UsageError: One line: where the cell was asked for, what is wrong with it, and the entry of
             `exclude` that would leave it out.
     """
-    for cell in _distinct(cells, lambda cell: (cell.model, repr(cell.arguments))):
+    for cell in _distinct(cells, checked_as):
         try:
             check_cells([cell])
         except UsageError as error:

@@ -87,5 +87,12 @@ def _dollars(cell: Cell, found: Sequence[Document]) -> float | None:
     known = [cost for cost in each if cost is not None]
     if len(known) < len(each):
         return None
-    warmup = max(known, default=0.0) * cell.batch_size * (cell.timing.warmup if cell.timing else 0)
+    warmup = max(known, default=0.0) * _warmed_up(cell, len(known))
     return sum(known) * (cell.timing.repeats if cell.timing else 1) + warmup
+
+
+def _warmed_up(cell: Cell, requests: int) -> int:
+    """How many answers an API gives at most before a cell's first record."""
+    if cell.load is not None:
+        return cell.load.warmup * min(cell.load.in_flight or 1, requests)
+    return min(cell.batch_size, requests) * cell.timing.warmup if cell.timing else 0

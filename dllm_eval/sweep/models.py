@@ -55,20 +55,32 @@ def accepted_arguments(name: str) -> frozenset[str]:
 def check_cells(cells: Iterable[Cell]) -> None:
     """Finds what is wrong with a cell's arguments before anything is loaded.
 
+    A class may have `check_arguments(arguments)`, and `check_protocol(arguments, *, chat)` for
+    what depends on whether a chat template is applied.
+
     Raises:
         UsageError: A model's class refuses what it would be given; the line names the cell.
     """
-    seen: set[tuple[str, str]] = set()
+    seen: set[tuple[str, str, bool]] = set()
     for cell in cells:
-        check = getattr(model_class(cell.model), "check_arguments", None)
-        key = (cell.model, repr(cell.arguments))
-        if check is None or key in seen:
+        key = checked_as(cell)
+        if key in seen:
             continue
         seen.add(key)
+        check = getattr(model_class(cell.model), "check_arguments", None)
+        check_protocol = getattr(model_class(cell.model), "check_protocol", None)
         try:
-            check(dict(cell.arguments))
+            if check is not None:
+                check(dict(cell.arguments))
+            if check_protocol is not None:
+                check_protocol(dict(cell.arguments), chat=cell.apply_chat_template)
         except UsageError as error:
             raise UsageError(f"{cell.label}: {error}") from error
+
+
+def checked_as(cell: Cell) -> tuple[str, str, bool]:
+    """Equal for cells of which `check_cells` says the same."""
+    return (cell.model, repr(cell.arguments), cell.apply_chat_template)
 
 
 def build(cell: Cell, log: RequestLog, *, repeats: int | None = None) -> Any:  # noqa: ANN401 - any lm-eval LM

@@ -4,7 +4,7 @@ Knows the files of cells; knows no model. `estimate.py` calls it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
 
@@ -97,7 +97,8 @@ def _rates(found: Sequence[_Taken]) -> tuple[float, float]:
 
 
 def _setting(cell: Cell) -> Group:
-    return (cell.config_id, cell.purpose, cell.batch_size, cell.limit, cell.load)
+    load = replace(cell.load, seed=0, round=0) if cell.load else None
+    return (cell.config_id, cell.purpose, cell.batch_size, cell.limit, load)
 
 
 def _groups(cell: Cell, work: CellWork) -> tuple[Group, Group]:

@@ -34,6 +34,7 @@ Dial = Literal["steps", "samples", "threshold", "entropy_threshold", "entropy_bo
 
 IDENTITY_ARGUMENTS = frozenset(
     {"pretrained", "family", "revision", "dtype", "device", "model", "base_url", "key_env", "kind"}
+    | {"card"}
 )
 """Which model it is, as opposed to how it decodes."""
 _DIALS: dict[str, Dial] = {
@@ -105,14 +106,19 @@ class Cell:
         return self.load.arrivals_per_s if self.load else None
 
     @property
+    def round(self) -> int:
+        """Which pass over the cells of its purpose it belongs to, from 0."""
+        return self.timing.round if self.timing else self.load.round if self.load else 0
+
+    @property
     def label(self) -> str:
         """One line for people."""
         names = self.swept or ((self.dial,) if self.dial in self.arguments else ())
         dials = " ".join(f"{name}={_shown(self.arguments[name])}" for name in names)
         what = f"{self.suite} {dials}" if dials else self.suite
-        turn = f", round {self.timing.round + 1}" if self.timing else ""
+        turn = f", {self.load.words}" if self.load else ""
+        turn += f", round {self.round + 1}" if self.purpose != "quality" else ""
         turn += f", batch {self.batch_size}" if self.timing and self.batch_size > 1 else ""
-        turn += f", {self.load.words}" if self.load else ""
         return f"{self.name}, {what} ({self.purpose}{turn})"
 
     def as_dict(self) -> dict[str, Any]:
@@ -154,7 +160,8 @@ def plan(sweep: Sweep, accepts: Accepts) -> list[Cell]:
     # setting alone: every round goes through all settings in another order.
     turns = range(sweep.latency.rounds if sweep.latency.enabled else 0)
     stages += [_shuffled(_cells(sweep, accepts, "latency", turn), turn) for turn in turns]
-    stages.append(_shuffled(_cells(sweep, accepts, "load"), 0))
+    turns = range(sweep.load.rounds if sweep.load else 0)
+    stages += [_shuffled(_cells(sweep, accepts, "load", turn), turn) for turn in turns]
     cells = selected(sweep, [cell for stage in stages for cell in stage])
     _check_distinct(sweep, cells)
     return cells
@@ -202,7 +209,7 @@ def _cell(
     run = {"purpose": way.purpose, "limit": way.limit, "batch_size": way.batch_size, "seed": seed}
     timing = asdict(way.timing) if way.timing else None
     # Without the key in other cells, so that their ids stay what they are in older folders.
-    load = {"load": asdict(way.load)} if way.load else {}
+    load = {"load": _without_first_round(asdict(way.load))} if way.load else {}
     dial, dial_value = _dial(point.settings)
     return Cell(
         cell_id=_hash({**config, **run, "timing": timing, **load}),
@@ -233,6 +240,11 @@ def _cell(
         search_within=point.search.within if point.search else 0.0,
         search_confidence=point.search.confidence if point.search else 0.0,
     )
+
+
+def _without_first_round(load: dict[str, Any]) -> dict[str, Any]:
+    """Cells of older folders, which had no rounds, are those of the first."""
+    return {key: value for key, value in load.items() if key != "round" or value}
 
 
 def _search_id(config: dict[str, Any], point: Point) -> str:

@@ -32,7 +32,11 @@ def check_run(arguments: Sequence[str]) -> None:
     if not answered:
         return
     parse = import_module("lm_eval.utils").simple_parse_args_string
-    model_class(model).check_arguments(parse(",".join(_values(arguments, "--model_args", "-a"))))
+    given = parse(",".join(_values(arguments, "--model_args", "-a")))
+    model_class(model).check_arguments(given)
+    chat = _applies_template(arguments)
+    if chat is not None:
+        model_class(model).check_protocol(given, chat=chat)
     include = tuple(_values(arguments, "--include_path"))
     for task in _values(arguments, "--tasks", "-t"):
         try:
@@ -45,6 +49,16 @@ def check_run(arguments: Sequence[str]) -> None:
                 f"answers {', '.join(sorted(answered))} alone; nothing was sent; accepted: tasks "
                 "answered by text, or weights of your own in process (dllm, dllm-ar)"
             )
+
+
+def _applies_template(arguments: Sequence[str]) -> bool | None:
+    """Whether a chat template is asked for; None where a configuration file may do so."""
+    names = [argument.partition("=")[0] for argument in arguments]
+    # lm-eval's parser takes an option's beginning for the option.
+    if any(n.startswith("--a") and "--apply_chat_template".startswith(n) for n in names):
+        return True
+    configured = (n == "-C" or (n.startswith("--conf") and "--config".startswith(n)) for n in names)
+    return None if any(configured) else False
 
 
 def _values(arguments: Sequence[str], *names: str) -> Iterator[str]:

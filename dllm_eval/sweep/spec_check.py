@@ -5,6 +5,7 @@ message begins with the file and the line, where the spec was read from a file.
 """
 
 from collections.abc import Callable, Iterable
+from itertools import product
 
 from dllm_eval.errors import UsageError, unknown
 from dllm_eval.registry import LM_EVAL_MODELS
@@ -201,11 +202,12 @@ def check_loads(sweep: Sweep, accepts: Accepts) -> None:
             f"{sweep.place('load')}no model of the sweep keeps the time of each request, so none "
             f"can be offered a load; accepted: {', '.join(LM_EVAL_MODELS)}"
         )
-    for seed in sweep.seeds:
-        for load, _ in sweep.load.loads(seed):
+    for seed, turn in product(sweep.seeds, range(sweep.load.rounds)):
+        for load, _ in sweep.load.loads(seed, turn):
             if load.arrivals_s() == []:
                 number = sweep.load.arrivals_per_s.index(load.arrivals_per_s or 0.0)
                 raise UsageError(
                     f"{sweep.place('load', 'arrivals_per_s', number)}at {load.words} nothing "
-                    f"arrives within {load.seconds:g} s (seed {seed}); raise load.seconds"
+                    f"arrives within {load.seconds:g} s (seed {seed}, round {turn + 1}); raise "
+                    f"load.seconds"
                 )

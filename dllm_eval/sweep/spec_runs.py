@@ -82,6 +82,9 @@ class LoadSpec(_Strict):
     """Nothing is offered later than this; what is open then is answered still."""
     requests: int = Field(default=64, ge=1)
     """Nothing is offered after so many. No document is asked twice, so a suite may have fewer."""
+    rounds: int = Field(default=3, ge=1)
+    """Passes over all settings under all loads, each in another order and with other arrivals:
+    without a second one nobody knows how runs differ."""
     most_in_batch: int = Field(default=16, ge=1)
     """Under arrivals, models of ours decode up to so many waiting requests together. A server
     makes batches of its own."""
@@ -100,19 +103,26 @@ class LoadSpec(_Strict):
             raise SpecError("it names no load; write in_flight: [1, 4] or arrivals_per_s: [0.5, 2]")
         return self
 
-    def loads(self, seed: int) -> list[tuple[Load, int]]:
-        """Every load with the most requests that share a batch, closed loops first.
+    def loads(self, seed: int, turn: int) -> list[tuple[Load, int]]:
+        """Every load of a round with the most requests that share a batch, closed loops first.
 
         Args:
-            seed: Of the arrivals.
+            seed: Of the arrivals, together with the round.
+            turn: The round.
         """
-        closed = [(self._load(in_flight=number, seed=seed), number) for number in self.in_flight]
-        rates = self.arrivals_per_s
-        batch = self.most_in_batch
-        return closed + [(self._load(arrivals_per_s=rate, seed=seed), batch) for rate in rates]
+        closed = [(self._load(seed, turn, in_flight=number), number) for number in self.in_flight]
+        return closed + [
+            (self._load(seed, turn, arrivals_per_s=rate), self.most_in_batch)
+            for rate in self.arrivals_per_s
+        ]
 
     def _load(
-        self, *, in_flight: int | None = None, arrivals_per_s: float | None = None, seed: int
+        self,
+        seed: int,
+        turn: int,
+        *,
+        in_flight: int | None = None,
+        arrivals_per_s: float | None = None,
     ) -> Load:
         return Load(
             in_flight=in_flight,
@@ -121,4 +131,5 @@ class LoadSpec(_Strict):
             requests=self.requests,
             warmup=self.warmup,
             seed=seed,
+            round=turn,
         )

@@ -57,8 +57,8 @@ class Stage:
         """Those of this purpose, in the order in which to run them.
 
         Cells of one model follow each other, so that its weights need not be loaded twice; among
-        latency cells within each round, which has the models and their settings in an order of its
-        own.
+        latency and load cells within each round, which has the models and their settings in an
+        order of its own.
         """
         own = [cell for cell in self.cells if cell.purpose == self.purpose]
         return sorted_by_weights(own)
@@ -125,15 +125,11 @@ def sorted_by_weights(cells: Sequence[Cell]) -> list[Cell]:
     places: dict[object, int] = {}
     for number, cell in enumerate(cells):
         places.setdefault(_group(cell), number)
-    return sorted(cells, key=lambda cell: (_round(cell), places[_group(cell)]))
+    return sorted(cells, key=lambda cell: (cell.round, places[_group(cell)]))
 
 
 def _group(cell: Cell) -> tuple[object, ...]:
-    return (_round(cell), *weights_key(cell))
-
-
-def _round(cell: Cell) -> int:
-    return -1 if cell.timing is None else cell.timing.round
+    return (cell.round, *weights_key(cell))
 
 
 def work(cell: Cell) -> float:

@@ -31,6 +31,7 @@ from dllm_eval.sweep.whole import check_whole
 
 TEXTS = frozenset(
     {"prompt_end", "suffix_start", "response", "tokens", "pieces", "reveal_step", "repeat_seconds"}
+    | {"served_model"}
 )
 """Fields of a request that no statistic reads; `Results.texts` gives them for the few shown."""
 _REPEATED = ["request_type", "model", "stop_reason", "cache", "infill", "infill_length"]

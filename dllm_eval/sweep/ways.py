@@ -1,4 +1,4 @@
-"""The ways to run a setting on a suite: once for its score, timed in rounds, and under loads.
+"""The ways to run a setting on a suite: once for its score, timed and under loads in rounds.
 
 Knows the spec; knows no cell, no model and no file. `plan.py` makes cells of them.
 """
@@ -49,7 +49,7 @@ def ways(sweep: Sweep, suite: SuiteSpec, purpose: Purpose, turn: int, seed: int)
         sweep: Says how.
         suite: Bounds the documents.
         purpose: Of the cells.
-        turn: The round, of latency cells.
+        turn: The round, of latency and load cells.
         seed: Of a load's arrivals.
     """
     if purpose == "quality":
@@ -67,7 +67,7 @@ def ways(sweep: Sweep, suite: SuiteSpec, purpose: Purpose, turn: int, seed: int)
             batch_size=together,
             load=load,
         )
-        for load, together in (sweep.load.loads(seed) if sweep.load else [])
+        for load, together in (sweep.load.loads(seed, turn) if sweep.load else [])
     ]
 
 

@@ -48,6 +48,7 @@ def checked(**given: Any) -> None:
         (f"{HERE},model=m,drafts=True,stream=False", "drafts=True needs stream=True"),
         ("base_url=ftp://h/v1,model=m", "accepted: http://HOST:PORT/v1 or https://HOST/v1"),
         ("base_url=http://h/v1?x=1,model=m", "accepted: an address without"),
+        ("base_url=http://[::1/v1,model=m", "Invalid IPv6 URL"),
         (
             "base_url=http://h:1/v1/chat/completions,model=m",
             "write base_url=http://h:1/v1; route=chat or route=completions picks one",
@@ -61,6 +62,12 @@ def checked(**given: Any) -> None:
         ("model=mercury-2,temperature=0", "temperature=0 of mercury-2; accepted: 0.5 to 1, or"),
         ("model=mercury-2,route=completions", "mercury-2 has no completions route; it has chat"),
         ("model=mercury-2,infill=fim", "mercury-2 has no fim route; it has chat"),
+        (
+            f"{HERE},model=m,card=mercury2",
+            r"unknown card with an API 'mercury2' \(did you mean 'mercury-2'\?\); known: mercury-2",
+        ),
+        (f"{HERE},model=m,card=LLaDA-8B-Instruct", "unknown card with an API 'LLaDA-8B-Instruct'"),
+        ("model=mercury-2,card=mercury-2", "card=mercury-2 needs the argument base_url: it says"),
         ("model=mercury-edit-2,reasoning_effort=low", "means nothing to mercury-edit-2"),
         ("model=mercury-edit-2,route=chat", "has no chat route; it has fim, edit: it is asked to"),
     ],
@@ -81,11 +88,21 @@ def test_a_bad_argument_is_one_clear_line(text: str, message: str) -> None:
         {"headers": "Authorization: sk-hidden"},
         {"key_env": "sk-hidden"},
         {"base_url": "https://user:sk-hidden@host/v1"},
+        {"base_url": "user:sk-hidden@host/v1"},
+        {"extra": "x_api_key:sk-hidden"},
+        {"extra": "top_p:0.9+auth.key:sk-hidden"},
     ],
 )
 def test_a_key_among_the_arguments_is_refused_and_not_repeated(given: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=r"looks like a key.*export INCEPTION_API_KEY") as caught:
         checked(**{"model": "m", "base_url": "http://127.0.0.1:1/v1"} | given)
+    assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize("ending", ["?api_key=sk-hidden", "#sk-hidden"])
+def test_an_address_that_may_hold_a_key_is_not_repeated(ending: str) -> None:
+    with pytest.raises(UsageError, match="has a \\? or #, behind which a key may stand") as caught:
+        checked(model="m", base_url=f"http://127.0.0.1:1/v1{ending}")
     assert "hidden" not in str(caught.value)
 
 

@@ -84,6 +84,57 @@ def test_another_server_under_the_same_name_has_none_of_the_card_s_limits() -> N
     assert other.max_tokens("chat", 7) == 7
 
 
+def test_a_named_card_holds_at_an_address_of_one_s_own() -> None:
+    proxy = service(model="coder", base_url=HERE, card="mercury-2", reasoning_effort="low")
+    assert proxy.facts is service(model="mercury-2").facts
+    assert proxy.kind == "diffusion"
+    assert proxy.text_route(chat=False) == "chat"
+    assert not proxy.takes_seed("chat")
+    assert proxy.temperature("chat") is None
+    assert proxy.max_tokens("chat", 512) == 512 + 16384
+    assert proxy.attached
+    with pytest.raises(UsageError, match="reasoning_effort='max' of coder; accepted: instant"):
+        service(model="coder", base_url=HERE, card="mercury-2", reasoning_effort="max")
+
+
+def test_a_card_s_key_goes_to_its_own_host_alone() -> None:
+    own = "https://api.inceptionlabs.ai/v1"
+    assert service(model="mercury-2").key_names == ("INCEPTION_API_KEY",)
+    named = service(model="mercury-2", base_url=own, card="mercury-2")
+    assert named.key_names == ("INCEPTION_API_KEY",)
+    assert service(model="mercury-2", base_url=HERE, card="mercury-2").key_names == ()
+    mine = service(model="mercury-2", base_url=HERE, card="mercury-2", key_env="MINE")
+    assert mine.key_names == ("MINE",)
+
+
+def test_a_card_that_is_not_named_changes_no_request_s_identity() -> None:
+    assert "card" not in ApiArguments(model="m").as_json(())
+    assert '"card":"mercury-2"' in ApiArguments(model="m", card="mercury-2").as_json(("model",))
+
+
+@pytest.mark.parametrize(
+    ("given", "chat", "line"),
+    [
+        ({"reasoning_effort": "low"}, False, "means nothing to the completions route; leave it"),
+        ({"reasoning_effort": "low"}, True, None),
+        ({"reasoning_effort": "low", "route": "chat"}, False, None),
+        ({"reasoning_effort": "low", "card": "mercury-2"}, False, None),
+        ({"route": "completions"}, True, "route=completions takes a text, and a chat template"),
+        ({"route": "completions", "infill": "suffix"}, True, None),
+        ({}, False, None),
+    ],
+)
+def test_which_suites_the_arguments_go_with(
+    given: dict[str, Any], chat: bool, line: str | None
+) -> None:
+    asked = service(model="m", base_url=HERE, **given)
+    if line is None:
+        facts.check_protocol(asked, chat=chat)
+    else:
+        with pytest.raises(UsageError, match=line):
+            facts.check_protocol(asked, chat=chat)
+
+
 @pytest.mark.parametrize(
     "card", [c for c in load_cards() if c.api is not None], ids=lambda card: card.name
 )

@@ -53,6 +53,8 @@ def test_nothing_is_told_without_a_price() -> None:
     assert forecast.dollars({"model": "m", "base_url": "http://127.0.0.1:1/v1"}) is None
     elsewhere = {"model": "mercury-2", "base_url": "https://openrouter.ai/api/v1"}
     assert forecast.dollars(elsewhere) is None
+    named = forecast.dollars({**elsewhere, "card": "mercury-2"})
+    assert named(asked("ab")) == forecast.dollars({"model": "mercury-2"})(asked("ab"))
     tell = forecast.dollars({"model": "mercury-2"})
     assert tell(Request(request_type="loglikelihood", prompt="a", answer="b")) is None
 

@@ -121,6 +121,25 @@ def test_a_server_s_remark_is_said_once(
     assert remarks == ["the server remarks: temperature was reset to 0.75"]
 
 
+def test_mercury_behind_another_address_is_asked_by_the_card_that_is_named(
+    monkeypatch: pytest.MonkeyPatch, task: Any, evaluate: Any
+) -> None:
+    monkeypatch.setenv("GATEWAY_KEY", KEY)
+    monkeypatch.setenv("INCEPTION_API_KEY", "not-for-the-gateway")
+    given = {"model": "mercury-2", "card": "mercury-2", "reasoning_effort": "low"}
+    with ProtocolServer(echo, models=["mercury-2"], flavour="mercury", key=KEY) as server:
+        made = resolve("model", LM_EVAL_MODELS, "dllm-api")
+        model = made(base_url=server.base_url, key_env="GATEWAY_KEY", **given)
+        samples = evaluate(model, task, apply_chat_template=True)
+        assert {r.route for r in server.requests} == {"chat"}
+        assert not any({"seed", "temperature", "stop"} & set(r.body) for r in server.requests)
+        assert {r.body["reasoning_effort"] for r in server.requests} == {"low"}
+        told = model.provenance()
+    assert all(sample["resps"][0][0] for sample in samples)
+    assert told["machine"] == {"name": f"server {told['placement']['host']}"}
+    assert told["prices"]["output_usd_per_million"] == 0.75
+
+
 def test_a_cell_s_provenance_has_prices_and_the_order_of_the_dial(mercury: Any) -> None:
     with ProtocolServer(echo, models=["mercury-2"], flavour="mercury") as server:
         told = mercury(server, model="mercury-2").provenance()

@@ -244,6 +244,18 @@ def test_a_load_is_offered_once_and_the_rest_is_left_out(
     assert all(r.seconds >= 0 for r in model.log.records.values())
 
 
+def test_a_warm_up_is_no_larger_than_what_is_asked(
+    server: ProtocolServer, ask: Any, task: Any, evaluate: Any
+) -> None:
+    model = ask(server)
+    model.load = Load(in_flight=100, seconds=5.0, requests=100, warmup=1)
+    samples = evaluate(model, task)
+    assert (len(server.requests), len(model.log.records)) == (2 * len(samples), len(samples))
+    server.forget()
+    evaluate(ask(server, warmup=1, batch_size=100), task)
+    assert len(server.requests) == 2 * len(samples)
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -284,4 +296,4 @@ def test_a_tokenizer_counts_where_the_answer_was_cut_here(
     assert len(ids) > 1
     assert {r.visible_tokens for r in model.log.records.values()} == {len(ids)}
     assert {r.visible_tokens for r in bare.log.records.values()} == {None}
-    assert model.provenance()["token_counts"] == f"server, else tokenizer {folder.name}"
+    assert model.provenance()["token_counts"] == f"tokenizer {folder.name}"

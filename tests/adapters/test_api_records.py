@@ -152,3 +152,15 @@ def test_under_load_seconds_count_from_the_offer() -> None:
     found = of(job(), reply("x", whole_s=5.0), offered_s=1.25, in_flight=7)
     assert (found.offered_s, found.seconds, found.repeat_seconds) == (1.25, 5.0, [5.0])
     assert found.batch_size == 7
+
+
+def test_a_run_that_was_taken_up_again_names_every_model_that_answered(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    notices = import_module("dllm_eval.adapters.api_notices").Notices()
+    made = [of(job(), reply("x", whole_s=1.0, served_model=name)) for name in ("b", "a", "b", "")]
+    notices.summed([made[0], made[2], made[3]])
+    assert not caplog.messages
+    notices.summed(made)
+    assert notices.served_models == {"a", "b"}
+    assert caplog.messages == ["these answers are of 2 models: a, b"]

@@ -16,6 +16,7 @@ from dllm_eval.measure.work import Request
 arguments: Any = import_module("dllm_eval.adapters.arguments")
 forecast: Any = import_module("dllm_eval.adapters.forecast")
 tiers: Any = import_module("dllm_eval.adapters.autoregressive_tiers")
+timing: Any = import_module("dllm_eval.adapters.timing")
 compiled_steps: Any = import_module("dllm_eval.samplers.causal_compiled")
 
 MOST = 12
@@ -147,7 +148,7 @@ def test_a_batch_is_timed_anew_until_nothing_was_compiled() -> None:
             compiled[0] += 1
         return "answer"
 
-    stopwatch = tiers.SettledStopwatch(
+    stopwatch = timing.Stopwatch(
         device=torch.device("cpu"), warmup=0, repeats=1, compiled=lambda: compiled[0]
     )
     timed = stopwatch.time(run, kind="generate", batch_size=1, length=64)

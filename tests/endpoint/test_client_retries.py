@@ -203,17 +203,17 @@ def test_what_will_not_pass_is_one_line_at_once(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "where"),
+    ("names", "remedy"),
     [
-        (("INCEPTION_API_KEY",), "INCEPTION_API_KEY"),
-        (("A_KEY", "B_KEY"), "A_KEY or B_KEY"),
-        ((), "a variable that key_env= names"),
+        (("INCEPTION_API_KEY",), "set INCEPTION_API_KEY in the environment"),
+        (("A_KEY", "B_KEY"), "set A_KEY or B_KEY in the environment"),
+        ((), "export a key and name its variable by key_env=NAME"),
     ],
 )
-def test_a_missing_key_is_asked_for_by_name(names: tuple[str, ...], where: str) -> None:
+def test_a_missing_key_is_asked_for_by_name(names: tuple[str, ...], remedy: str) -> None:
     with Loopback(failing(9, refuse(401))) as loopback, pytest.raises(ServerError) as caught:
         collect(server(loopback.base_url, secret=None, key_names=names), [prompt()])
-    assert str(caught.value).endswith(f": it wants a key (401: no): set {where} in the environment")
+    assert str(caught.value).endswith(f": it wants a key (401: no): {remedy}")
 
 
 def test_a_long_complaint_is_cut() -> None:
@@ -231,5 +231,6 @@ def test_nobody_there() -> None:
     with pytest.raises(ServerError) as caught:
         collect(server(f"http://127.0.0.1:{port}/v1"), [prompt()])
     assert str(caught.value) == (
-        f"127.0.0.1:{port}: no answer in 4 tries; the last: no connection (connection refused)"
+        f"127.0.0.1:{port}: no answer in 4 tries; the last: no connection (connection refused);"
+        " start the server, or change base_url"
     )

@@ -6,6 +6,7 @@ from traceback import TracebackException
 import pytest
 from asking import SECRET, Got, Handler, Loopback, collect, completion, prompt, server
 
+from dllm_eval.endpoint.complaint import SHOWN_CHARACTERS
 from dllm_eval.endpoint.key import Key
 from dllm_eval.endpoint.probe import check
 from dllm_eval.endpoint.server import Retries, Server, ServerError, Timeouts
@@ -44,6 +45,18 @@ def test_no_failure_shows_it(status: int, caplog: pytest.LogCaptureFixture) -> N
     assert caught.value.__context__ is None
 
 
+@pytest.mark.parametrize("left", range(4, len(SECRET)))
+def test_nor_does_a_failure_that_is_cut_within_it(left: int) -> None:
+    def answer(handler: Handler, got: Got) -> None:
+        key = got.headers["authorization"].removeprefix("Bearer ")
+        handler.whole({"error": {"message": "x" * (SHOWN_CHARACTERS - left) + key}}, 400)
+
+    with Loopback(answer) as loopback, pytest.raises(ServerError) as caught:
+        collect(server(loopback.base_url, retries=ONCE), [prompt()])
+    assert SECRET[:4] not in str(caught.value)
+    assert "x***..." in str(caught.value)
+
+
 def test_nor_does_a_connection_that_fails() -> None:
     asked = server("http://127.0.0.1:9/v1", retries=ONCE)
     for ask in (lambda: collect(asked, [prompt()]), lambda: check(asked, "m")):
@@ -63,6 +76,15 @@ def test_nor_does_an_answer_that_quotes_it() -> None:
         (found,) = collect(server(loopback.base_url), [prompt()])
     assert SECRET not in repr(found)
     assert found.text == "<Bearer ***>"
+
+
+def test_nor_does_a_list_of_models_that_quotes_it() -> None:
+    def answer(handler: Handler, got: Got) -> None:
+        handler.whole({"data": [{"id": f"model of {got.headers['authorization']}"}]})
+
+    with Loopback(answer) as loopback, pytest.raises(UsageError, match="model of Bearer") as caught:
+        check(server(loopback.base_url), "m")
+    assert SECRET not in str(caught.value)
 
 
 def test_redirects_are_not_followed() -> None:

@@ -37,6 +37,18 @@ def test_it_is_hidden_in_what_servers_say() -> None:
     assert KEY.hide(f"wrong key {SECRET}, {SECRET}!") == "wrong key ***, ***!"
 
 
+@pytest.mark.parametrize("length", range(4, len(SECRET)))
+def test_nor_is_its_beginning_shown_where_a_line_was_cut_within_it(length: int) -> None:
+    assert KEY.hide(f"wrong key {SECRET[:length]}...): change it") == "wrong key ***...): change it"
+
+
+def test_a_placeholder_for_a_key_leaves_answers_as_they_are() -> None:
+    placeholder = Key("EMPTY", name="SOME_KEY")
+    assert placeholder.hide_in_answer("if x is EMPTY:") == "if x is EMPTY:"
+    assert placeholder.hide("no such key: EMPTY") == "no such key: ***"
+    assert KEY.hide_in_answer(f"<{SECRET}>") == "<***>"
+
+
 def test_it_is_not_pickled() -> None:
     with pytest.raises(UsageError, match="a key is never written down or sent: read SOME_KEY"):
         pickle.dumps(KEY)

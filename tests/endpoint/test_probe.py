@@ -113,7 +113,10 @@ def test_nobody_there() -> None:
         port = gone.server_port
     with pytest.raises(ServerError) as caught:
         check(server(f"http://127.0.0.1:{port}/v1"), "m")
-    assert str(caught.value) == f"127.0.0.1:{port}: no connection (connection refused)"
+    assert str(caught.value) == (
+        f"127.0.0.1:{port}: no connection (connection refused); start the server, or change"
+        " base_url"
+    )
 
 
 def test_an_unknown_host() -> None:

@@ -126,6 +126,27 @@ def test_a_saturated_level_is_marked_and_has_no_interval() -> None:
     assert data[data["saturated"]]["unanswered"].tolist() == [0.2]
 
 
+def test_how_runs_differ_is_known_of_rounds() -> None:
+    alone = "of one run, they do not know how runs differ."
+    assert alone in tables(made(api=False))[0].about
+    build, draw = ServedFrames(), np.random.default_rng(4)
+    row, other = local_diffusion((8,))[0], local_autoregressive((EAGER,))[0]
+    for turn in range(3):
+        for x in (row, other):
+            if turn == 0:
+                build.add(x)
+            ran = closed_loop(SPEEDS[x.kind], 2, 96, draw)
+            add_load(build, x, ran, in_flight=2, turn=turn)
+    (found,) = tables(build)
+    assert "how the runs of a level differ" in found.about
+    assert "do not know" not in found.about
+    assert found.frame["runs"].tolist() == [3, 3]
+    assert column(found, "answered", "8 steps") == ["288 of 288"]
+    add_load(build, row, closed_loop(SPEEDS["diffusion"], 4, 96, draw), in_flight=4)
+    (found,) = tables(build)
+    assert "where a level has one run, they do not know how runs differ." in found.about
+
+
 def test_reasons_for_no_comparison_are_said() -> None:
     build, rows = ServedFrames(), [*local_diffusion((2,)), *local_autoregressive((EAGER,))]
     draw = np.random.default_rng(2)

@@ -1,11 +1,14 @@
 """Which is better, at what latency, how sure: the cards, from results whose story is known."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 from page_frames import AUTOREGRESSIVE, CODE, DIFFUSION, FACTS, PageFrames, page_frames
 
 from dllm_eval.report import text
-from dllm_eval.report.first_look import Card, cards, summary
+from dllm_eval.report.first_look import Card, cards
+from dllm_eval.report.first_sentence import summary
 from dllm_eval.stats.analysis import analyse
 from dllm_eval.stats.tables import task_tables
 
@@ -158,3 +161,14 @@ def test_a_told_length_and_a_busy_machine_are_said(code: PageFrames) -> None:
     assert any(x.startswith(f"{text.BUSY_MARK} Timed on a busy") for x in card.caveats)
     assert all(x.busy and text.BUSY_MARK in x.latency for x in card.contestants)
     assert "speed was not compared" in card.headline
+
+
+def test_cards_that_are_not_like_the_others_are_told_apart(code: PageFrames) -> None:
+    (card,) = drawn(code)
+    scores, beside = replace(card, scores_alone=True), replace(card, behind="the same stack")
+    assert summary([card, card]).startswith("Of 2 comparisons, ")
+    assert summary([scores]).startswith("One comparison (of scores alone): ")
+    assert summary([scores, scores]).startswith("Of 2 comparisons (2 of scores alone), ")
+    assert summary([card, scores, beside, beside]).startswith(
+        "Of 2 comparisons (1 of score and time, 1 of scores alone, 2 more cards with the same "
+    )

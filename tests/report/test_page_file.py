@@ -169,8 +169,8 @@ def test_scores_without_documents_stand_beside_the_tables(analyses: list[TaskAna
 def test_the_first_lines_say_what_was_compared(analyses: list[TaskAnalysis]) -> None:
     models = f"{DIFFUSION} and {AUTOREGRESSIVE}"
     assert compared(analyses[:1]) == f"{models} · laptop / transformers 5.23 float32"
-    assert compared(analyses) == f"{models} · 2 machines"
-    assert f'<p class="compared">{models} · 2 machines</p>' in page(analyses, [], None)
+    assert compared(analyses) == f"{models} · 2 places"
+    assert f'<p class="compared">{models} · 2 places</p>' in page(analyses, [], None)
 
 
 def test_requests_timed_in_several_rounds_say_so(analyses: list[TaskAnalysis]) -> None:

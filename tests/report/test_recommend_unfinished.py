@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pandas as pd
+
 from dllm_eval.report.advice import Asked, answer_frames
 from dllm_eval.report.recommend import as_data, lines
 from dllm_eval.stats.budget import Budget
@@ -19,5 +21,9 @@ def test_settings_that_are_not_finished_are_counted(one_suite: Any) -> None:
     found = answer_frames(cells, one_suite.requests, one_suite.scores, asked)
     assert "Left out: 2 settings not finished (run the sweep again)." in lines(found)
     assert as_data(found)["left_out_unfinished"] == 2
+    load = cells.assign(purpose="load", finished=False, cell_id=cells["cell_id"] + "-load")
+    both = pd.concat([one_suite.cells, load])
+    rest = answer_frames(both, one_suite.requests, one_suite.scores, asked)
+    assert not any("not finished" in line for line in lines(rest))
     whole = answer_frames(one_suite.cells, one_suite.requests, one_suite.scores, asked)
     assert not any("not finished" in line for line in lines(whole))

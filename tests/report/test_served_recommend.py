@@ -1,5 +1,7 @@
 """`dllm-eval recommend` among local runs, engines and APIs: one place at a time, efforts named."""
 
+from dataclasses import replace
+
 import pytest
 from served_frames import (
     API,
@@ -82,3 +84,29 @@ def test_the_tier_of_an_ar_pick_is_named() -> None:
     found = ask([*local_diffusion((2,)), *local_autoregressive()], floor="80%")
     assert lines(found)[1].startswith("Deploy Made-up AR with eager, dynamic cache: 90.0 %")
     assert as_data(found)["pick"]["tier"] == "eager, dynamic cache"
+
+
+def priced(rows: list[Placed], **counts: float) -> Answer:
+    """The API's answers with token counts, in a budget of half a second."""
+    cells, requests, scores = served_frames(rows)
+    asked = Asked(task=SUITE, budget=Budget(latency_s=0.5))
+    return answer_frames(cells, requests.assign(**counts), scores, asked)
+
+
+def test_dollars_are_told_where_prices_and_tokens_are_known() -> None:
+    found = priced(api_rows(), prompt_tokens=100.0, visible_tokens=60.0)
+    # (100 * 0.25 + (60 + 40) * 0.75) dollars for a million answers.
+    (said,) = (line for line in lines(found) if line.startswith("Cost"))
+    assert said.startswith("Cost: $0.1000 per 1000 answers; ")
+    assert "not reported" not in said
+    assert as_data(found)["pick"]["usd_per_1000_answers"] == pytest.approx(0.1)
+    assert as_data(ask(api_rows(), latency_ms=10))["pick"]["usd_per_1000_answers"] is None
+
+
+def test_of_equally_good_efforts_the_one_of_fewer_dollars() -> None:
+    slow, fast = (replace(x, quality=0.9) for x in api_rows()[2:0:-1])
+    cells, requests, scores = served_frames([slow, fast])
+    dear = requests["cell_id"].str.contains("effort=low")
+    requests = requests.assign(prompt_tokens=100.0, visible_tokens=60.0 + 100 * dear)
+    found = answer_frames(cells, requests, scores, Asked(task=SUITE, budget=Budget(latency_s=0.5)))
+    assert "reasoning effort medium" in lines(found)[1]

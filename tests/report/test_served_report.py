@@ -20,7 +20,8 @@ from served_frames import (
 from dllm_eval.report import panels, tier_text
 from dllm_eval.report.best_stack_table import best_stack_tables
 from dllm_eval.report.curve_figures import draw_dial
-from dllm_eval.report.first_look import cards, summary
+from dllm_eval.report.first_look import cards
+from dllm_eval.report.first_sentence import summary
 from dllm_eval.report.leaderboard import markdown, sections, table
 from dllm_eval.report.style import looks
 from dllm_eval.report.text import NOT_REPORTED
@@ -146,7 +147,10 @@ def test_cards_lead_with_the_best_stack(whole: TaskAnalysis) -> None:
     assert matched.headline.endswith(f"against the fastest AR row: {LOOKUP}")
     assert (best.behind, matched.behind) == ("", "the same stack for both")
     # The headline counts, what stands behind it does not.
-    assert summary(found).startswith("Of 2 comparisons")
+    assert summary(found).startswith(
+        "Of 2 comparisons (1 of score and time, 1 of scores alone, 1 more card with the same stack "
+        "for both), "
+    )
     assert "speed was not compared" in api.headline
     latencies = {line.name: line.latency for line in api.contestants}
     assert latencies["Mercury 2"].endswith(" ms")

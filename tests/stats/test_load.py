@@ -175,14 +175,64 @@ def test_what_was_offered_and_not_answered_is_counted() -> None:
 def test_runs_of_several_seeds_are_put_together() -> None:
     one = run_of(cell(2), records((0, 1, 10), (0, 1, 10), (1, 2, 10), (1, 2, 10)))
     other = run_of(cell(2), records((0, 2, 10), (0, 2, 10), (2, 4, 10), (2, 4, 10)))
+    found = load_point([one, other, one])
+    assert found.visible_tokens_per_s == pytest.approx(120 / 8)
+    assert found.p50_s == pytest.approx(1.0)
+    assert found.answered == 12
+    assert found.runs == 3
+    # Three runs: the pull of each is 1/3 less 4/16 or 8/16. At most five blocks are one in each
+    # run, and spread more than the six of two requests do.
+    spread = 3 / 2 * (2 * (1 / 3 - 1 / 4) ** 2 + (1 / 3 - 1 / 2) ** 2)
+    blocks_half = runs_half = 4.302653 * math.sqrt(spread)
+    half = math.hypot(blocks_half, runs_half)
+    assert found.tokens_interval.high == pytest.approx(120 / 8 * math.exp(half))
+    assert found.tokens_interval.low == pytest.approx(120 / 8 * math.exp(-half))
+
+
+def test_two_runs_say_too_little_of_how_runs_differ() -> None:
+    one = run_of(cell(2), records(*((i // 2, i // 2 + 1, 10) for i in range(16))))
+    other = run_of(cell(2), records(*((i // 2 * 2, i // 2 * 2 + 2, 10) for i in range(16))))
     found = load_point([one, other])
-    assert found.visible_tokens_per_s == pytest.approx(80 / 6)
-    assert found.p50_s == pytest.approx(1.5)
-    assert found.answered == 8
-    # Four blocks: the pull of each is 1/4 less 1/6 or 2/6.
-    pull = [1 / 4 - x for x in (1 / 6, 1 / 6, 2 / 6, 2 / 6)]
-    stderr = math.sqrt(4 / 3 * sum(x * x for x in pull))
-    assert found.tokens_interval.high == pytest.approx(80 / 6 * math.exp(3.182446 * stderr))
+    assert found.visible_tokens_per_s == pytest.approx(320 / 24)
+    assert math.isnan(found.tokens_interval.low)
+    assert math.isnan(found.p50_interval.low)
+
+
+def test_a_single_run_has_the_interval_of_its_blocks_alone() -> None:
+    own = records(*((i // 2, i // 2 + 1 + i // 2 % 3 / 10, 10) for i in range(16)))
+    one = run_of(cell(2), own)
+    nothing = run_of(cell(2), records((0, 1, 10)))
+    alone, beside = load_point([one]), load_point([one, nothing])
+    assert (alone.runs, beside.runs) == (1, 1)  # a run that never was at full load tells nothing
+    assert alone.tokens_interval == beside.tokens_interval
+    assert alone.p50_interval == beside.p50_interval
+    low, high = alone.tokens_interval.low, alone.tokens_interval.high
+    assert 0 < low < alone.visible_tokens_per_s < high
+
+
+def test_quantiles_know_how_runs_differ() -> None:
+    draw = np.random.default_rng(8)
+    parts = [factor * draw.uniform(0.9, 1.0, 60) for factor in (1.0, 1.2, 1.44)]
+    values, run = np.concatenate(parts), np.repeat(np.arange(3), 60)
+    found = quantile_interval(values, 0.5, together=1, run=run)
+    own = np.log([np.quantile(x, 0.5) for x in parts])
+    half = 4.302653 * own.std(ddof=1) / math.sqrt(3)
+    middle = np.quantile(values, 0.5)
+    # Within a run seconds differ little, so that nearly all of it is how runs differ.
+    assert math.log(found.high / middle) == pytest.approx(half, rel=0.02)
+    assert math.log(middle / found.low) == pytest.approx(half, rel=0.02)
+    assert math.log(found.high / middle) >= half
+    same = np.concatenate([parts[0]] * 3)
+    alike = quantile_interval(same, 0.5, together=1, run=run)
+    assert 0.9 < alike.low < np.quantile(same, 0.5) < alike.high < 1.0
+    assert math.isnan(quantile_interval(0.0 * values, 0.5, together=1, run=run).low)
+
+
+def test_an_interval_without_an_upper_end_has_none_by_more_runs() -> None:
+    values, run = np.random.default_rng(9).exponential(size=30), np.repeat([0, 1, 2], 10)
+    found = quantile_interval(values, 0.9, together=1, run=run)
+    assert math.isinf(found.high)
+    assert 0 < found.low < np.quantile(values, 0.9)
 
 
 def test_cells_without_moments_of_offers_are_left_out() -> None:

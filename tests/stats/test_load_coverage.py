@@ -38,6 +38,18 @@ def test_waits_are_covered_and_would_not_be_by_independent_requests(simulated: A
     assert naive["M/D/1, load 0.8, 64 requests"] < 0.6
 
 
+def test_rounds_of_a_moody_machine_are_covered(simulated: Any) -> None:
+    few = SIMULATIONS // 2
+    found = [*simulated.round_rates(few, np.random.default_rng(4))]
+    found += simulated.round_waits(few, np.random.default_rng(5))
+    blind = [x for x in found if "as one" in x.what]
+    least = int(binom.ppf(0.001, few, 0.95 - SLACK))
+    assert len(found) == 2 * len(blind) == 2 * (4 + 3 * 2 * 2)
+    for one in found:
+        assert one in blind or one.held >= least, one.line()
+    assert max(x.share for x in blind if "static batches, 4 in flight" in x.where) < 0.8
+
+
 def test_the_simulated_queues_have_the_mean_waits_of_theory(simulated: Any) -> None:
     """Pollaczek and Khinchine: load (1 + variance of service) / (2 (1 - load)), and the service."""
     draw = np.random.default_rng(2)

@@ -87,6 +87,24 @@ def test_own_rounds_widen_and_an_unknown_place_does_not() -> None:
     assert np.ptp(known) == 0.0
 
 
+@pytest.mark.filterwarnings("error")
+def test_rounds_that_differ_wildly_still_give_numbers() -> None:
+    made = draws(RoundSpread(common=9.0, common_degrees=2, own=9.0, own_degrees=2), 40_000)
+    one, other = (made.of(np.ones(3), num_rounds=3, group="here") for _ in range(2))
+    assert np.isfinite(one / other).all()
+    assert np.isfinite(one).all()
+
+
+@pytest.mark.parametrize("settings", [1, 2, 5])
+def test_two_rounds_say_next_to_nothing(settings: int) -> None:
+    found = round_spread([np.array([[1.0, 1.1], [2.0, 2.2]])] * settings)
+    assert found.too_few
+    assert np.isnan(draws(found).of(np.ones(8), num_rounds=2, group="here")).all()
+    three = round_spread([np.array([[1.0, 1.1, 1.2], [2.0, 2.2, 2.1]])] * settings)
+    assert not three.too_few
+    assert not NO_ROUNDS.too_few
+
+
 @pytest.mark.parametrize("count", [0, 1])
 def test_one_unit_has_no_spread(count: int) -> None:
     out = draws(NO_ROUNDS).of(np.ones(count), num_rounds=3, group="here")

@@ -70,10 +70,12 @@ def add_load(
     arrivals_per_s: float | None = None,
     offered: int | None = None,
     visible_tokens: int | None = None,
+    turn: int = 0,
 ) -> str:
     """A cell under load of a setting; returns its id.
 
-    `visible_tokens` is what every answer has, where it does not differ by document.
+    `visible_tokens` is what every answer has, where it does not differ by document; `turn` is the
+    round.
     """
     own = next(
         x
@@ -85,7 +87,7 @@ def add_load(
     level = in_flight or arrivals_per_s
     cell: dict[str, Any] = {
         **own,
-        "cell_id": f"{own['config_id']}-load-{'closed' if in_flight else 'poisson'}-{level}",
+        "cell_id": f"{own['config_id']}-load-{'closed' if in_flight else 'poisson'}-{level}-{turn}",
         "purpose": "load",
         "load_in_flight": in_flight or math.nan,
         "load_arrivals_per_s": arrivals_per_s or math.nan,

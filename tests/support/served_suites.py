@@ -26,6 +26,7 @@ MAY_DIFFER = {
     "cpu_seconds": "a server's processor is not ours to read",
     "first_text_s": "of a streamed answer only",
     "tries": "of a server only",
+    "served_model": "of a server only",
     "batch_size": "requests in flight, not rows of one forward pass",
     "host_syncs": "a server does not say",
     "cache": "a server does not say",

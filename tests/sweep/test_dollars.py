@@ -21,7 +21,7 @@ ASKED, ANSWER, ROOM = 32, 8, 64
 chat template around a prompt."""
 
 
-def cells(**timing: object) -> list[Cell]:
+def cells(load: object = None, **timing: object) -> list[Cell]:
     spec = {
         "name": "n",
         "models": [
@@ -37,6 +37,7 @@ def cells(**timing: object) -> list[Cell]:
             }
         ],
         "latency": timing or {"enabled": False},
+        **({"load": load} if load else {}),
     }
     return plan(Sweep.model_validate(spec), accepted_arguments)
 
@@ -58,6 +59,14 @@ def test_repeats_and_warm_up_are_paid_too() -> None:
     timed = next(cell for cell in found if cell.purpose == "latency" and cell.name == "M")
     expected = 2 * sum(by_hand()) + 4 * max(by_hand())
     assert cell_work(timed, ()).dollars == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("in_flight", "at_once"), [(2, 2), (100, 3)])
+def test_the_warm_up_of_a_load_is_paid_for_too(in_flight: int, at_once: int) -> None:
+    found = cells(load={"in_flight": [in_flight], "warmup": 5})
+    offered = next(cell for cell in found if cell.purpose == "load" and cell.name == "M")
+    expected = sum(by_hand()) + 5 * at_once * max(by_hand())
+    assert cell_work(offered, ()).dollars == pytest.approx(expected)
 
 
 def test_the_total_says_which_cells_have_no_price(tmp_path: Path) -> None:

@@ -25,7 +25,14 @@ from dllm_eval.sweep.store import read_results
 from dllm_eval.sweep.worker import run_job
 
 Build = Callable[..., dict[str, Any]]
-LOAD = {"in_flight": [2], "arrivals_per_s": [4], "seconds": 30, "requests": 7, "warmup": 0}
+LOAD = {
+    "in_flight": [2],
+    "arrivals_per_s": [4],
+    "seconds": 30,
+    "requests": 7,
+    "rounds": 1,
+    "warmup": 0,
+}
 
 
 @pytest.fixture
@@ -169,7 +176,9 @@ def test_a_load_that_cannot_be_offered_is_one_line_and_the_others_run(
 
     sweep, executor = Sweep.model_validate(loaded()), InProcess()
     monkeypatch.setattr(LoadedLM, "generate_until", refuse)
-    with pytest.raises(UsageError, match=r"2 in flight\): the task asks for loglikelihood$"):
+    with pytest.raises(
+        UsageError, match=r"2 in flight, round 1\): the task asks for loglikelihood$"
+    ):
         run_sweep(sweep, tmp_path / "out", executor=executor, watch=lambda _: None)
     assert executor.ran == ["quality", "load", "load"]
     failed = list((tmp_path / "out").glob("cells/*/failed.json"))
@@ -185,8 +194,8 @@ def test_a_dry_run_shows_the_loads(
     where = ["sweep", str(spec), "--out", str(tmp_path / "out"), "--dry-run"]
     assert run_command(where) == 0
     told = capsys.readouterr().out
-    assert "(load, 2 in flight), documents 7, batch 2" in told
-    assert "(load, 4 arrivals/s), documents 7, batch 16" in told
+    assert "(load, 2 in flight, round 1), documents 7, batch 2" in told
+    assert "(load, 4 arrivals/s, round 1), documents 7, batch 16" in told
     assert "load cells: at most load.seconds of offering" in told
     assert run_command([*where, "--json"]) == 0
     cells = json.loads(capsys.readouterr().out)["cells"]

@@ -1,26 +1,37 @@
 """Load cells have a device to themselves wherever they run, as timed cells have."""
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 from small_spec import SPEC, TAKES
 
+from dllm_eval.files import write_json
 from dllm_eval.load import Load
 from dllm_eval.sweep.estimate import cell_seconds
 from dllm_eval.sweep.executors import local
+from dllm_eval.sweep.executors.bundles import latency_bundles
 from dllm_eval.sweep.executors.ray_nodes import Need, Node
 from dllm_eval.sweep.executors.ray_places import Demand, placed
 from dllm_eval.sweep.executors.slurm import SlurmExecutor
+from dllm_eval.sweep.folder import ResultsFolder
 from dllm_eval.sweep.forecast import CellWork
-from dllm_eval.sweep.pace import Pace
+from dllm_eval.sweep.pace import Pace, read_pace
 from dllm_eval.sweep.plan import Cell, Purpose, plan
 from dllm_eval.sweep.spec import Sweep
 from dllm_eval.sweep.stage import sorted_by_weights
 
-LOAD = {"in_flight": [1, 4], "arrivals_per_s": [2], "seconds": 20, "requests": 8, "warmup": 2}
+LOAD = {
+    "in_flight": [1, 4],
+    "arrivals_per_s": [2],
+    "seconds": 20,
+    "requests": 8,
+    "rounds": 1,
+    "warmup": 2,
+}
 NODES = [
     Node(node_id=name, host=name, cpus=8, gpus=2, accelerator="H100", processor="P")
     for name in ("a", "b")
@@ -96,6 +107,17 @@ def test_a_models_load_cells_follow_each_other(cells: list[Cell]) -> None:
     assert sum(before != after for before, after in pairwise(names)) == 1
 
 
+def test_rounds_stay_apart_wherever_they_run(cells: list[Cell]) -> None:
+    again = [Cell.from_dict(cell.as_dict()) for cell in cells]
+    second = [replace(c, load=replace(c.load, round=1)) for c in again if c.load]
+    turns = [cell.round for cell in sorted_by_weights([*second, *cells])]
+    assert turns == [0] * 15 + [1] * 15
+    for bundle in latency_bundles([*cells, *second], 2):
+        turns = [cell.round for cell in bundle.cells]
+        assert turns == sorted(turns)
+        assert set(turns) == {0, 1}
+
+
 @pytest.fixture
 def estimated(cells: list[Cell], monkeypatch: pytest.MonkeyPatch) -> Callable[..., float]:
     """`estimated(load, batch_size, once_s)`: seconds of a cell of eight requests.
@@ -139,6 +161,16 @@ def test_a_load_takes_no_longer_than_its_bounds(
 ) -> None:
     whole = Load(**load, seconds=20.0, requests=8, warmup=2)
     assert estimated(whole, batch_size, once_s) == pytest.approx(seconds)
+
+
+def test_a_round_takes_as_long_as_the_finished_ones(cells: list[Cell], tmp_path: Path) -> None:
+    first = next(cell for cell in cells if cell.arrivals_per_s)
+    assert first.load is not None
+    later = replace(first, cell_id="later", load=replace(first.load, round=1))
+    folder, work = ResultsFolder(tmp_path), CellWork(documents=5)
+    write_json(folder.cell(first.cell_id).done, {"seconds": 7.0})
+    pace = read_pace(folder, [first, later], [work, work])
+    assert pace.seconds(later, work) == pytest.approx(7.0)
 
 
 def test_a_load_that_was_never_run_takes_what_it_offers(cells: list[Cell]) -> None:

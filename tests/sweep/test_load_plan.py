@@ -15,8 +15,15 @@ from dllm_eval.sweep.models import accepted_arguments
 from dllm_eval.sweep.plan import Cell, plan
 from dllm_eval.sweep.spec import Sweep
 from dllm_eval.sweep.spec_file import load_spec
+from dllm_eval.sweep.spec_runs import LoadSpec
 
-LOAD: dict[str, Any] = {"in_flight": [1, 4], "arrivals_per_s": [0.5], "seconds": 20, "requests": 8}
+LOAD: dict[str, Any] = {
+    "in_flight": [1, 4],
+    "arrivals_per_s": [0.5],
+    "seconds": 20,
+    "requests": 8,
+    "rounds": 1,
+}
 BATCHED = {name: takes | {"batch_size"} for name, takes in TAKES.items()}
 
 
@@ -52,8 +59,8 @@ def test_a_load_cell_says_all_that_a_model_needs() -> None:
     assert {cell.limit for cell in under_load(cells_of({**LOAD, "requests": 3}))} == {3}
     assert Cell.from_dict(closed.as_dict()) == closed
     labels = {cell.label for cell in under_load(cells_of())}
-    assert "D, t steps=1 block_length=4 (load, 4 in flight)" in labels
-    assert "A, t (load, 0.5 arrivals/s)" in labels
+    assert "D, t steps=1 block_length=4 (load, 4 in flight, round 1)" in labels
+    assert "A, t (load, 0.5 arrivals/s, round 1)" in labels
 
 
 def test_a_load_changes_no_other_cell() -> None:
@@ -78,6 +85,53 @@ def test_at_one_rate_all_settings_meet_the_same_arrivals() -> None:
     assert {load.seed for load in found if load} == {0, 7}
 
 
+def test_every_round_goes_through_all_cells_in_an_order_of_its_own() -> None:
+    found = under_load(cells_of({**LOAD, "rounds": 3}))
+    assert [cell.round for cell in found] == [0] * 15 + [1] * 15 + [2] * 15
+    orders = [
+        [(c.config_id, c.load.words) for c in found if c.round == turn and c.load]
+        for turn in range(3)
+    ]
+    assert sorted(orders[0]) == sorted(orders[1]) == sorted(orders[2])
+    assert orders[0] != orders[1] != orders[2] != orders[0]
+    assert len({cell.cell_id for cell in found}) == 45
+    assert len({cell.config_id for cell in found}) == 5
+    assert LoadSpec(in_flight=[1]).rounds == 3
+    assert found[-1].label.endswith(", round 3)")
+
+
+def test_a_round_has_arrivals_of_its_own_and_all_settings_the_same() -> None:
+    found = under_load(cells_of({**LOAD, "rounds": 3}, seeds=[0, 1, 2]))
+    arrivals: dict[tuple[int, int], set[tuple[float, ...]]] = {}
+    for cell in found:
+        if cell.load and cell.arrivals_per_s:
+            met = tuple(cell.load.arrivals_s() or ())
+            arrivals.setdefault((cell.load.seed, cell.round), set()).add(met)
+    assert len(arrivals) == 9
+    assert {len(met) for met in arrivals.values()} == {1}
+    assert len(set.union(*arrivals.values())) == 9
+
+
+def test_a_cell_without_a_round_is_of_the_first() -> None:
+    one, three = (under_load(cells_of({**LOAD, "rounds": rounds})) for rounds in (1, 3))
+    # Rounds that are added later keep what is finished; so do folders of versions without rounds.
+    assert [cell.cell_id for cell in one] == [cell.cell_id for cell in three[:15]]
+    old = three[0].as_dict()
+    del old["load"]["round"]
+    assert Cell.from_dict(old) == three[0]
+    second = three[15]
+    assert second.load is not None
+    assert Cell.from_dict(second.as_dict()) == second
+    assert second.load.round == 1
+
+
+def test_entries_leave_out_all_rounds() -> None:
+    exclude: list[dict[str, Any]] = [{"purpose": "load", "in_flight": [4]}]
+    left = under_load(cells_of({**LOAD, "rounds": 2}, exclude=exclude))
+    assert Counter(cell.round for cell in left) == {0: 10, 1: 10}
+    assert {cell.in_flight for cell in left} == {1, None}
+
+
 def test_entries_name_loads() -> None:
     exclude: list[dict[str, Any]] = [{"purpose": "load", "in_flight": [4], "model": "D"}]
     left = Counter(c.load.words for c in under_load(cells_of(exclude=exclude)) if c.load)
@@ -100,10 +154,11 @@ def test_entries_name_loads() -> None:
         ("load: {arrivals_per_s: [.inf]}", "6: 'load.arrivals_per_s[0]' should be a finite number"),
         ("load: {in_flight: [1], second: 3}", "6: unknown key 'load.second' (did you mean 'second"),
         ("load: {in_flight: [1], requests: 0}", "6: 'load.requests' should be greater than or equ"),
+        ("load: {in_flight: [1], rounds: 0}", "6: 'load.rounds' should be greater than or equal"),
         ("load: 4", "6: 'load' must be a mapping with the keys in_flight, arrivals_per_s, seconds"),
         (
             "load: {arrivals_per_s: [3, 0.0001]}",
-            "6: at 0.0001 arrivals/s nothing arrives within 30 s (seed 0); raise load.seconds",
+            "6: at 0.0001 arrivals/s nothing arrives within 30 s (seed 0, round 1); raise load.s",
         ),
     ],
 )
@@ -163,6 +218,6 @@ def test_the_shipped_sweep_plans_every_setting_under_every_load() -> None:
     assert sweep.load is not None
     levels = len(sweep.load.in_flight) + len(sweep.load.arrivals_per_s)
     settings = {cell.config_id for cell in cells}
-    assert len(settings) == 8  # two of each model, on two suites
-    assert len(found) == 8 * levels - 1  # one is excluded
+    assert len(settings) == 6  # two of diffusion and one of AR, on two suites
+    assert len(found) == (6 * levels - 2) * 3  # of three rounds; two are excluded
     assert {cell.name for cell in found} == {"Reference diffusion", "Reference AR"}

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from dllm_eval.errors import UsageError
-from dllm_eval.sweep.check import check_requests
+from dllm_eval.sweep.check import check_plan, check_requests
 from dllm_eval.sweep.models import accepted_arguments
 from dllm_eval.sweep.plan import plan
 from dllm_eval.sweep.spec import Sweep
+from dllm_eval.sweep.spec_file import load_spec
 
 FAKES = Path(__file__).parent / "fakes"
 
@@ -53,3 +54,37 @@ def test_texts_are_not_refused() -> None:
 
 def test_a_class_that_says_nothing_answers_everything() -> None:
     check("fake_echo", "ref_mmlu_continuation")
+
+
+EFFORTS = """\
+name: n
+models:
+  - name: M
+    kind: diffusion
+    model: dllm-api
+    args: {model: m, base_url: "http://127.0.0.1:9/v1"}
+    sweep: {reasoning_effort: [low, high]}
+suites:
+  - {task: ref_humaneval, title: Chat, metric: pass@1, apply_chat_template: true}
+  - {task: ref_humaneval, title: Text, metric: pass@1, apply_chat_template: false}
+latency: {enabled: false}
+confirm_run_unsafe_code: true
+"""
+
+
+def test_an_effort_on_a_suite_without_chat_template_is_refused_with_its_line(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "efforts.yaml"
+    file.write_text(EFFORTS)
+    sweep = load_spec(file)
+    with pytest.raises(UsageError) as caught:
+        check_plan(sweep, plan(sweep, accepted_arguments))
+    message = str(caught.value)
+    assert message.startswith(f"{file}:7: M, Text reasoning_effort=low (quality): ")
+    assert "reasoning_effort means nothing to the completions route" in message
+    assert "exclude: [{model: M, suite: Text, reasoning_effort: low}]" in message
+    assert "\n" not in message
+    file.write_text(EFFORTS.replace("model: m,", "model: m, route: chat,"))
+    sweep = load_spec(file)
+    check_plan(sweep, plan(sweep, accepted_arguments))

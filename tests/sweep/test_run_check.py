@@ -28,7 +28,7 @@ def test_a_likelihood_task_is_refused_however_it_is_written(tasks: list[str]) ->
 def test_the_model_is_found_however_it_is_written(model: str) -> None:
     name = [] if "=" in model else ["dllm-api"]
     with pytest.raises(UsageError, match=REFUSED):
-        check_run([model, *name, "--tasks", "ref_reversal_choice"])
+        check_run([model, *name, *SERVER[2:], "--tasks", "ref_reversal_choice"])
 
 
 def test_what_the_model_answers_is_let_through() -> None:
@@ -38,6 +38,34 @@ def test_what_the_model_answers_is_let_through() -> None:
 
 def test_a_task_that_there_is_not_is_left_to_lm_eval() -> None:
     check_run([*SERVER, "--tasks", "no_such_task"])
+
+
+EFFORT = [
+    "--model",
+    "dllm-api",
+    "--model_args",
+    "model=m,base_url=http://h/v1,reasoning_effort=low",
+]
+
+
+def test_an_effort_without_a_chat_template_is_refused_before_anything_is_sent() -> None:
+    with pytest.raises(UsageError, match="reasoning_effort means nothing to the completions route"):
+        check_run([*EFFORT, "--tasks", "ref_reversal", "--confirm_run_unsafe_code"])
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ["--apply_chat_template"],
+        ["--apply_chat_template", "NAME"],
+        ["--apply_chat_template=NAME"],
+        ["--apply"],
+        ["--config", "which_may_say_so.yaml"],
+    ],
+    ids=lambda more: " ".join(more),
+)
+def test_an_effort_with_a_chat_template_is_let_through(more: list[str]) -> None:
+    check_run([*EFFORT, "--tasks", "ref_reversal", *more])
 
 
 def test_a_value_of_another_option_is_no_task() -> None:

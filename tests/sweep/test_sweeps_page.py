@@ -20,7 +20,7 @@ CELLS = {
     "with-exceptions": (1 + 2 + 1) * 4,
     "demo-quick": (2 + 1) * (1 + 3),
     "batches": (2 + 1) * (1 + 3 * 3),
-    "under-load": (2 + 1) * (1 + 3 + 5) - 2,
+    "under-load": (2 + 1) * (1 + 3 + 3 * 5) - 3 * 2,
     "knee": (2 * 6 + 1) * 4,
 }
 

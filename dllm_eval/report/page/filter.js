@@ -4,7 +4,7 @@ const unique = (values) => [...new Set(values)];
 const CHOICES = {
   suite: { title: "Suites", values: unique(DATA.map((entry) => entry.suite)) },
   model: { title: "Models", values: unique(DATA.flatMap((entry) => entry.places.flatMap((p) => p.rows.map((r) => r.model)))) },
-  place: { title: "Machines", values: unique(DATA.flatMap((entry) => entry.places.map((p) => p.place))) },
+  place: { title: "Machines", counted: "places", values: unique(DATA.flatMap((entry) => entry.places.map((p) => p.place))) },
 };
 const chosen = { suite: new Set(), model: new Set(), place: new Set() };
 const isShown = (kind, value) => !chosen[kind].size || chosen[kind].has(value);
@@ -71,8 +71,8 @@ function hideWhat() {
 }
 
 function describeChoice() {
-  const parts = Object.entries(CHOICES).filter(([, { values }]) => values.length > 1).map(([kind, { title, values }]) => (
-    chosen[kind].size ? [...chosen[kind]].join(", ") : `all ${values.length} ${title.toLowerCase()}`));
+  const parts = Object.entries(CHOICES).filter(([, { values }]) => values.length > 1).map(([kind, { title, counted, values }]) => (
+    chosen[kind].size ? [...chosen[kind]].join(", ") : `all ${values.length} ${counted ?? title.toLowerCase()}`));
   return `(${parts.join(" · ")})`;
 }
 

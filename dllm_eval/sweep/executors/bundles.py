@@ -1,8 +1,8 @@
 """Which pending cells travel together to one worker of a cluster.
 
 Quality cells of one model go together, so that its weights load once for a bundle; bundles are
-small enough to fill the cluster evenly. Latency cells go through their rounds in the planned,
-random order in every slot. Pure data: knows no cluster; executors call it.
+small enough to fill the cluster evenly. Latency and load cells go through their rounds in the
+planned, random order in every slot. Pure data: knows no cluster; executors call it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -83,7 +83,7 @@ def latency_bundles(cells: Sequence[Cell], slots: int) -> list[Bundle]:
     where there are several.
     """
     hands: list[list[Cell]] = [[] for _ in range(max(1, slots))]
-    for number, (_, group) in enumerate(groupby(cells, key=_round)):
+    for number, (_, group) in enumerate(groupby(cells, key=lambda cell: cell.round)):
         for index, part in enumerate(_parts(list(group), len(hands))):
             hands[(index + number) % len(hands)] += part
     return [Bundle(cells=tuple(hand)) for hand in hands if hand]
@@ -114,7 +114,3 @@ def _parts(cells: list[Cell], count: int) -> list[list[Cell]]:
 
 def _weights(cell: Cell) -> str:
     return repr(weights_key(cell))
-
-
-def _round(cell: Cell) -> int:
-    return cell.timing.round if cell.timing else 0
