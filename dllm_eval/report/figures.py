@@ -128,7 +128,8 @@ def _grid(drawn: Sequence[Panel], look: dict[str, Look], y: str, reading: str) -
     panel_width, panel_height = (4.7, 3.8) if several else (3.55, 2.95)
     inner = max(panel_width * columns + 0.2, 4.6)
     beside, tall = legend.side_inches(shown, look, room=inner)
-    noted = NOTE_INCHES * max(len(_note_lines(panel)) for panel in drawn)
+    notes = [textwrap.wrap(p.note, int(panel_width * NOTE_CHARACTERS_PER_INCH)) for p in drawn]
+    noted = NOTE_INCHES * max(map(len, notes))
     read = textwrap.wrap(reading, int(inner * CHARACTERS_PER_INCH))
     below = NOTE_INCHES * (len(read) + 1) if read else 0.0
     width, height = inner + beside, max((panel_height + noted) * rows + 0.75, tall) + below
@@ -152,8 +153,10 @@ def _grid(drawn: Sequence[Panel], look: dict[str, Look], y: str, reading: str) -
         axes = figure.add_subplot(rows, columns, number + 1)
         axes.tick_params(labelsize=8)
         panel.draw(axes)
-        axes.set_title(_title(panel), fontsize=10, loc="left", color=INK, pad=_pad(panel))
-        _write_note(axes, panel)
+        # Points between a title and its panel.
+        pad = 6.0 + 9.5 * len(notes[number])
+        axes.set_title(_title(panel), fontsize=10, loc="left", color=INK, pad=pad)
+        _write_note(axes, notes[number])
         axes.set_xlabel(panel.x, fontsize=8.5)
         if panel.y or number % columns == 0:
             axes.set_ylabel(panel.y or y, fontsize=8.5)
@@ -178,24 +181,15 @@ def _where(analysis: TaskAnalysis, group: GroupAnalysis) -> str:
 
 CHARACTERS_PER_INCH = 17
 """Of the line below a grid."""
-NOTE_CHARACTERS = 62
-"""That fit above a panel at the note's size."""
+NOTE_CHARACTERS_PER_INCH = 13
+"""Of a panel, with what stands left of it, that fit above it at the note's size."""
 NOTE_INCHES = 0.135
 """Height of one of its lines."""
 
 
-def _note_lines(panel: Panel) -> list[str]:
-    return textwrap.wrap(panel.note, NOTE_CHARACTERS)
-
-
-def _pad(panel: Panel) -> float:
-    """Points between a title and its panel."""
-    return 6.0 + 9.5 * len(_note_lines(panel))
-
-
-def _write_note(axes: Axes, panel: Panel) -> None:
+def _write_note(axes: Axes, lines: list[str]) -> None:
     axes.annotate(
-        "\n".join(_note_lines(panel)),
+        "\n".join(lines),
         (0.0, 1.0),
         xycoords="axes fraction",
         xytext=(0, 4),
