@@ -4,14 +4,23 @@ Knows tensors and family facts; nothing of layers, weights or samplers. `denoise
 mask, every body in `adapters/` calls `attend`.
 """
 
+from typing import overload
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from dllm_eval.families import Family
+from dllm_eval.packing import Packing, attend_packed
 
 Columns = slice | Tensor
 """Columns that one pass processes: the same in every row, or (batch, columns) int64."""
+
+Rows = slice | Tensor | None
+"""Columns of a pass whose outcome is wanted: a slice of them, (batch, rows) int64, None for all."""
+
+Mask = Tensor | Packing | None
+"""(batch or 1, 1, columns or 1, keys) bool, True = may look; packed requests see themselves."""
 
 
 class KeyValues:
@@ -96,10 +105,7 @@ class StaleKeyValues(KeyValues):
     """Keys and values of every column, each as of the last pass that processed it.
 
     Approximate: under full attention a column's keys change with every token that does. The first
-    pass has to process every column.
-
-    Args:
-        capacity: Columns of the whole canvas.
+    pass has to process every column. Arguments as of `KeyValues`.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -107,6 +113,8 @@ class StaleKeyValues(KeyValues):
         self.everything = slice(0, capacity)
         self.next: Columns = self.everything
         """What the next pass processes. A row may name one of its columns twice."""
+        self.read: slice | None = None
+        """Which columns of a tensor `next` are read; None for all."""
 
     def columns(self, behind: slice) -> Columns:
         """See `next`."""
@@ -114,7 +122,7 @@ class StaleKeyValues(KeyValues):
         return self.next
 
     def seen(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """All keys and values of one layer, after the new ones have taken their columns' places."""
+        """All of one layer, after the new ones have taken their columns' places."""
         held = self._room(layer, key, value)
         for old, new in zip(held, (key, value), strict=True):
             if isinstance(self.next, slice):
@@ -131,32 +139,56 @@ def at_columns(table: Tensor, columns: Columns) -> Tensor:
     return table.expand(len(columns), -1).gather(1, columns)
 
 
+def at_rows(hidden: Tensor, rows: Rows) -> Tensor:
+    """(batch, rows, width): those of a pass's (batch, columns, width) that are wanted."""
+    if rows is None:
+        return hidden
+    if isinstance(rows, slice):
+        return hidden[:, rows]
+    if len(rows) == 1:
+        return hidden.index_select(1, rows[0])
+    return hidden.take_along_dim(rows[..., None], dim=1)
+
+
+@overload
+def mask_at_rows(mask: Tensor, rows: Rows) -> Tensor: ...
+@overload
+def mask_at_rows(mask: Mask, rows: Rows) -> Mask: ...
+def mask_at_rows(mask: Mask, rows: Rows) -> Mask:
+    """What the wanted rows see; of a packed batch, as many of each request."""
+    if isinstance(mask, Packing):
+        return mask.asking(rows.shape[1]) if isinstance(rows, Tensor) else mask
+    if mask is None or rows is None or mask.shape[2] == 1:
+        return mask
+    if isinstance(rows, slice):
+        return mask[:, :, rows]
+    return mask.take_along_dim(rows[:, None, :, None], dim=2)
+
+
 def attend(
     query: Tensor,
     key: Tensor,
     value: Tensor,
     *,
-    mask: Tensor | None,
+    mask: Mask,
     scaling: float | None = None,
     cache: KeyValues | None = None,
     layer: int = 0,
 ) -> Tensor:
-    """Softmax attention.
+    """Softmax attention, (batch, heads, columns, width).
 
     Args:
         query: (batch, heads, columns, width).
         key: (batch, key heads, columns, width); key heads divide heads.
         value: As key.
-        mask: (batch or 1, 1, columns or 1, keys seen) bool, True where a query may look; None
-            where every query sees everything.
+        mask: Who sees whom, of the keys seen. A packed batch has no cache.
         scaling: Of the logits; None is 1 / sqrt(width).
         cache: Holds the keys of other columns, None where there are none.
         layer: Which of the cache's layers this is.
-
-    Returns:
-        (batch, heads, columns, width).
     """
     query, key = query.to(value.dtype), key.to(value.dtype)
+    if isinstance(mask, Packing):
+        return attend_packed(query, key, value, packing=mask, scaling=scaling)
     if cache is not None:
         key, value = cache.seen(layer, key, value)
     return functional.scaled_dot_product_attention(

@@ -11,13 +11,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
+from weakref import ref
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dllm_eval.attention import KeyValues, StaleKeyValues
+from dllm_eval.attention import KeyValues, Rows, StaleKeyValues
 from dllm_eval.errors import UsageError
+from dllm_eval.shapes import Held, Shape, padded, padded_held, padded_index, padded_mask
 
 CompileMode = Literal["default", "reduce-overhead"]
 """What a user may name beside "none"; the second records CUDA graphs."""
@@ -25,38 +27,10 @@ CompileMode = Literal["default", "reduce-overhead"]
 Backend = str | Callable[..., Any]
 """What `torch.compile` takes for one."""
 
-Held = list[tuple[Tensor, Tensor]]
-"""Keys and values of finished columns by layer, (batch, heads, columns, width) each."""
-
-COLUMNS = 64
-"""Canvases are padded to a multiple of this, shorter ones to a power of two."""
-
-LEAST_COLUMNS = 8
-"""Padding of the very short costs nothing."""
-
 MOST_SHAPES = 1024
 """Compiled in one process; torch's own limit of 8 would end in an error at the ninth."""
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shape:
-    """What one graph is compiled for, padding included."""
-
-    batch: int
-    columns: int
-    held: int
-    """Columns that another pass has processed; 0 where this one processes all."""
-
-    @classmethod
-    def around(cls, batch: int, columns: int, held: int) -> "Shape":
-        """The smallest one that has room."""
-        return cls(
-            batch=_power_of_two(batch),
-            columns=_whole_columns(columns),
-            held=0 if held == 0 else max(COLUMNS, _power_of_two(held)),
-        )
 
 
 class CompiledBody:
@@ -74,6 +48,7 @@ class CompiledBody:
         self._body = body
         self._mode = mode
         self._met: set[object] = set()
+        self._last_held: _LastHeld | None = None
         self._warned = False
         self._run = torch.compile(
             _Pass(body),
@@ -96,8 +71,12 @@ class CompiledBody:
         positions: Tensor | None,
         cache: KeyValues | None,
         time: Tensor | None,
+        rows: slice | None = None,
     ) -> Tensor:
-        """(batch, columns, width).
+        """(batch, columns, width), or (batch, rows, width) where the network narrows to `rows`.
+
+        The rows go in as an index whose length is padded, so that blocks of one length share a
+        graph wherever they lie.
 
         Raises:
             UsageError: The body cannot be compiled here, or approximate caches are asked for.
@@ -109,8 +88,8 @@ class CompiledBody:
             )
         if cache is not None and type(cache) is not KeyValues:
             self._warn()
-            eager: Tensor = self._body(
-                input_ids, mask=mask, positions=positions, cache=cache, time=time
+            eager: Tensor = _call(
+                self._body, input_ids, mask, positions, time, cache=cache, rows=rows
             )
             return eager
         batch, columns = input_ids.shape
@@ -123,17 +102,19 @@ class CompiledBody:
             torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         hidden, new = self._first_or_again(
             shape,
-            _padded(input_ids, shape),
-            _padded_mask(mask, shape, columns=columns, held=length, device=input_ids.device),
-            _padded(positions, shape),
+            padded(input_ids, shape),
+            padded_mask(mask, shape, columns=columns, held=length, device=input_ids.device),
+            padded(positions, shape),
             None if time is None else functional.pad(time, (0, shape.batch - batch)),
-            None if cache is None else _padded_held(cache, shape),
+            None if cache is None else self._held_by(cache, shape),
+            padded_index(rows, shape, input_ids.device),
         )
-        if cache is not None:
+        if cache is not None and cache.keep > length:
+            # Passes that keep nothing leave it be: a block's own keys are as short-lived as they.
             for layer, pair in enumerate(new):
                 key, value = (part[:batch, :, :columns] for part in pair)
                 cache.seen(layer, key, value)
-        hidden = hidden[:batch, :columns]
+        hidden = hidden[:batch, : columns if rows is None else rows.stop - rows.start]
         # The next pass writes over what CUDA graphs hand out.
         return hidden.clone() if graphed else hidden
 
@@ -145,16 +126,27 @@ class CompiledBody:
         positions: Tensor,
         time: Tensor | None,
         held: Held | None,
+        rows: Tensor | None,
     ) -> tuple[Tensor, Held]:
         seen = None if mask is None else mask.shape
-        graph = (shape, seen, positions.shape, time is None, held is None)
+        wanted = None if rows is None else rows.shape
+        graph = (shape, seen, positions.shape, time is None, held is None, wanted)
         if graph in self._met:
-            again: tuple[Tensor, Held] = self._run(ids, mask, positions, time, held)
+            again: tuple[Tensor, Held] = self._run(ids, mask, positions, time, held, rows)
             return again
         with compiling(self._mode):
-            first: tuple[Tensor, Held] = self._run(ids, mask, positions, time, held)
+            first: tuple[Tensor, Held] = self._run(ids, mask, positions, time, held, rows)
         self._met.add(graph)
         return first
+
+    def _held_by(self, cache: KeyValues, shape: Shape) -> Held:
+        """Padded once a block: what is held stays as it is while its passes go on."""
+        last = self._last_held
+        if last is None or last.of() is not cache or last.where != (cache.length, shape):
+            self._last_held = None  # or both would exist at once
+            where, held = (cache.length, shape), padded_held(cache, shape)
+            last = self._last_held = _LastHeld(of=ref(cache), where=where, held=held)
+        return last.held
 
     def _warn(self) -> None:
         if not self._warned:
@@ -162,6 +154,15 @@ class CompiledBody:
                 "compile=%s: passes behind shared prefixes, as in scoring, run eagerly", self._mode
             )
         self._warned = True
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _LastHeld:
+    """Held keys and values, padded, and whose they are."""
+
+    of: "ref[KeyValues]"
+    where: tuple[int, Shape]
+    held: Held
 
 
 class _Pass(nn.Module):
@@ -178,10 +179,27 @@ class _Pass(nn.Module):
         positions: Tensor,
         time: Tensor | None,
         held: Held | None,
+        rows: Tensor | None,
     ) -> tuple[Tensor, Held]:
         cache = None if held is None else _Behind(held)
-        hidden = self.body(ids, mask=mask, positions=positions, cache=cache, time=time)
+        hidden = _call(self.body, ids, mask, positions, time, cache=cache, rows=rows)
         return hidden, [] if cache is None else cache.new
+
+
+def _call(
+    body: nn.Module,
+    ids: Tensor,
+    mask: Tensor | None,
+    positions: Tensor | None,
+    time: Tensor | None,
+    *,
+    cache: KeyValues | None,
+    rows: Rows,
+) -> Tensor:
+    """The body; one that narrows not is never told of rows."""
+    told = {"mask": mask, "positions": positions, "cache": cache, "time": time}
+    hidden: Tensor = body(ids, **told) if rows is None else body(ids, **told, rows=rows)
+    return hidden
 
 
 class _Behind(KeyValues):
@@ -199,64 +217,6 @@ class _Behind(KeyValues):
             return key, value
         keys, values = self._before[layer]
         return torch.cat([keys, key], dim=2), torch.cat([values, value], dim=2)
-
-
-def _padded(table: Tensor, shape: Shape) -> Tensor:
-    """(batch or 1, columns) with zeros to the right and below; one row stays one."""
-    rows = shape.batch - len(table) if len(table) > 1 else 0
-    return functional.pad(table, (0, shape.columns - table.shape[1], 0, rows))
-
-
-def _padded_mask(
-    mask: Tensor | None, shape: Shape, *, columns: int, held: int, device: torch.device
-) -> Tensor | None:
-    """Who sees whom, padding hidden: keys are the held columns, then the pass's own.
-
-    Padding itself sees all that a mask names, so that no row is empty.
-
-    Args:
-        mask: (batch or 1, 1, columns or 1, held + columns) bool, None where all is seen.
-        shape: With padding.
-        columns: Without.
-        held: Without.
-        device: Of the canvas.
-    """
-    if mask is None:
-        if (columns, held) == (shape.columns, shape.held):
-            return None
-        mask = torch.ones(1, 1, 1, held + columns, dtype=torch.bool, device=device)
-    before, own = mask[..., :held], mask[..., held:]
-    keys = (
-        functional.pad(before, (0, shape.held - held)),
-        functional.pad(own, (0, shape.columns - columns)),
-    )
-    wide = torch.cat(keys, dim=3)
-    rows = shape.batch - len(mask) if len(mask) > 1 else 0
-    queries = shape.columns - columns if mask.shape[2] > 1 else 0
-    return functional.pad(wide, (0, 0, 0, queries, 0, 0, 0, rows), value=True)
-
-
-def _padded_held(cache: KeyValues, shape: Shape) -> Held:
-    """Zeros where nothing is held, because attention weighs even what it hides by nought."""
-    if cache.length == 0:
-        return []
-    return [(_padded_block(key, shape), _padded_block(value, shape)) for key, value in cache.held()]
-
-
-def _padded_block(part: Tensor, shape: Shape) -> Tensor:
-    batch, _, columns, _ = part.shape
-    room = (0, 0, 0, shape.held - columns, 0, 0, 0, shape.batch - batch)
-    return functional.pad(part, room)
-
-
-def _whole_columns(columns: int) -> int:
-    if columns <= COLUMNS:
-        return max(LEAST_COLUMNS, _power_of_two(columns))
-    return -(-columns // COLUMNS) * COLUMNS
-
-
-def _power_of_two(number: int) -> int:
-    return 1 << (number - 1).bit_length()
 
 
 @contextmanager

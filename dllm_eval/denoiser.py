@@ -5,6 +5,7 @@ It knows nothing of samplers, steps or masks; samplers and estimators call `logi
 `adapters/` build it.
 """
 
+from collections.abc import Callable
 from copy import copy
 from typing import Any, Self
 
@@ -14,7 +15,10 @@ from torch import Tensor, nn
 from dllm_eval.attention import (
     Columns,
     KeyValues,
+    Rows,
+    StaleKeyValues,
     at_columns,
+    at_rows,
     attention_mask,
     positions_of,
     shadow_mask,
@@ -23,6 +27,7 @@ from dllm_eval.attention import (
 from dllm_eval.compiled import Backend, CompiledBody, CompileMode
 from dllm_eval.errors import UsageError
 from dllm_eval.families import Family
+from dllm_eval.packing import Packing, packed_pass
 
 
 class ModelDenoiser:
@@ -32,7 +37,8 @@ class ModelDenoiser:
         body: Maps (input_ids, mask=, positions=, cache=, time=) to hidden states of shape
             (batch, columns, width): `mask` as `attention_mask` makes it; `positions` (batch or 1,
             columns) int64, None for 0, 1, 2, ...; `cache` is passed on to `attention.attend`;
-            `time` (batch,) where the family is conditioned on it, else None.
+            `time` (batch,) where the family is conditioned on it, else None. One whose `narrows`
+            is true also takes `rows=`, an `attention.Rows`, and gives the states of these alone.
         head: Maps hidden states to logits, (..., width) -> (..., vocab_size).
         family: The checkpoint's facts.
         tokenizer: The checkpoint's tokenizer, or None where only ids are used.
@@ -48,7 +54,8 @@ class ModelDenoiser:
     ) -> None:
         self.body = body
         self.head = head
-        self._run: nn.Module | CompiledBody = body
+        self._run: Callable[..., Tensor] = body
+        self._narrows = getattr(body, "narrows", False)
         self.family = family
         self.tokenizer = tokenizer
         parameter = next(body.parameters())
@@ -68,6 +75,13 @@ class ModelDenoiser:
     def vocab_size(self) -> int:
         """Number of rows of the output head."""
         return self._vocab_size
+
+    @property
+    def packs(self) -> bool:
+        """Whether `states` takes a packing: all is seen and nothing told, and it runs eagerly."""
+        told, eager = self.family.time_conditioned, self._run is self.body
+        takes = getattr(self.body, "packs", False)
+        return bool(takes) and eager and self.family.attention == "full" and not told
 
     @property
     def num_shapes(self) -> int:
@@ -123,10 +137,16 @@ class ModelDenoiser:
         rows: slice | None = None,
         time: Tensor | None = None,
         cache: KeyValues | None = None,
+        at: Tensor | None = None,
+        packing: Packing | None = None,
     ) -> Tensor:
-        """What `logits` gives to the head, (batch, rows, width): the same pass, without it."""
+        """What `logits` gives to the head, (batch, rows, width): the same pass, without it.
+
+        Where `at` names columns among the rows, (batch, reads) int64, the outcome is (batch, reads,
+        width), and the last layer is spared the rest.
+        """
         with torch.inference_mode():
-            return self._states(token_ids, valid, rows, time, cache)
+            return self._states(token_ids, valid, rows, time, cache, at, packing)
 
     def _states(
         self,
@@ -135,18 +155,53 @@ class ModelDenoiser:
         rows: slice | None,
         time: Tensor | None,
         cache: KeyValues | None,
+        at: Tensor | None = None,
+        packing: Packing | None = None,
     ) -> Tensor:
         rows = rows or slice(0, token_ids.shape[1])
+        if packing is not None:
+            wanted, shift = rows if at is None else at, self.family.logits_shift
+            return packed_pass(
+                self.body, token_ids, packing, wanted, shift=shift, narrows=self._narrows
+            )
         start = 0 if cache is None else cache.length
         behind = slice(start, stop_of(self.family, rows, token_ids.shape[1]))
         columns = behind if cache is None else cache.columns(behind)
         mask = attention_mask(self.family, token_ids, valid=valid, columns=behind, rows=rows)
-        hidden = self._hidden(token_ids, valid, columns, mask, time, cache)
+        first = columns.start if isinstance(columns, slice) else behind.start
+        span = self._span(rows, first, valid)
+        sources = None if at is None else self._sources(at, first, valid)
+        # Compiled passes read a whole block, or each number of rows would need a graph of its own.
+        whole = sources is None or isinstance(self._run, CompiledBody)
+        read = span if whole or sources is None else sources
+        if isinstance(columns, slice):
+            hidden = self._hidden(token_ids, valid, columns, mask, time, cache, _from(read, first))
+        else:
+            some = cache.read if isinstance(cache, StaleKeyValues) else None
+            hidden = self._hidden(token_ids, valid, columns, mask, time, cache, some)
+            columns = columns if some is None else columns[:, some]
+            hidden = at_rows(_spread(hidden, columns, behind.stop), read)
         if cache is not None:
             cache.advance()
-        if not isinstance(columns, slice):
-            hidden, columns = _spread(hidden, columns, behind.stop), behind
-        return self._at_rows(hidden, rows, columns.start, valid)
+        if sources is None:
+            return self._at_rows(hidden, rows, span.start, valid)
+        return at_rows(hidden, sources - span.start) if whole else hidden
+
+    def _span(self, rows: slice, first: int, valid: Tensor | None) -> slice:
+        """The columns that `_at_rows` looks at; `first` is the pass's first one."""
+        start = max(rows.start - self.family.logits_shift, first)
+        stop = rows.stop if valid is not None else rows.stop - self.family.logits_shift
+        return slice(start, max(stop, start + 1))
+
+    def _sources(self, at: Tensor, first: int, valid: Tensor | None) -> Tensor:
+        """(batch, reads): the column that each is read from; `first` is the pass's first one."""
+        if self.family.logits_shift == 0:
+            return at
+        neighbour = (at - self.family.logits_shift).clamp(min=first)
+        if valid is None:
+            return neighbour
+        # A row's first position has no neighbour but padding.
+        return torch.where(valid.gather(1, neighbour), neighbour, at)
 
     def logits_and_leave_one_out(
         self, token_ids: Tensor, *, valid: Tensor | None = None, rows: slice | None = None
@@ -160,14 +215,16 @@ class ModelDenoiser:
         own = torch.ones_like(token_ids, dtype=torch.bool) if valid is None else valid
         positions = positions_of(own)
         with torch.inference_mode():
-            hidden: Tensor = self._run(
+            hidden = self._pass(
                 torch.cat([token_ids, shadow], dim=1),
                 mask=shadow_mask(token_ids, valid=valid, rows=rows),
                 positions=torch.cat([positions, positions[:, rows]], dim=1),
                 cache=None,
                 time=None,
+                wanted=slice(rows.start, length + shadow.shape[1]),
             )
-            out: Tensor = self.head(torch.cat([hidden[:, rows], hidden[:, length:]], dim=1))
+            num = shadow.shape[1]
+            out: Tensor = self.head(torch.cat([hidden[:, :num], hidden[:, -num:]], dim=1))
             return out
 
     def _hidden(
@@ -178,7 +235,9 @@ class ModelDenoiser:
         mask: Tensor | None,
         time: Tensor | None,
         cache: KeyValues | None,
+        wanted: Rows,
     ) -> Tensor:
+        """(batch, wanted, width): the states of some columns of the pass, None for all."""
         positions = None
         if valid is not None:
             positions = at_columns(positions_of(valid), columns)
@@ -186,14 +245,29 @@ class ModelDenoiser:
             positions = columns
         elif columns.start:
             positions = torch.arange(columns.start, columns.stop, device=token_ids.device)[None]
-        hidden: Tensor = self._run(
-            at_columns(token_ids, columns),
-            mask=mask,
-            positions=positions,
-            cache=cache,
-            time=time if self.family.time_conditioned else None,
+        ids = at_columns(token_ids, columns)
+        told = time if self.family.time_conditioned else None
+        return self._pass(
+            ids, mask=mask, positions=positions, cache=cache, time=told, wanted=wanted
         )
-        return hidden  # (batch, columns, width)
+
+    def _pass(
+        self,
+        ids: Tensor,
+        *,
+        mask: Tensor | None,
+        positions: Tensor | None,
+        cache: KeyValues | None,
+        time: Tensor | None,
+        wanted: Rows,
+    ) -> Tensor:
+        """The body, (batch, wanted, width); `wanted` are those of `ids`' columns."""
+        if isinstance(wanted, slice) and wanted == slice(0, ids.shape[1]):
+            wanted = None
+        if wanted is None or not self._narrows:
+            hidden = self._run(ids, mask=mask, positions=positions, cache=cache, time=time)
+            return at_rows(hidden, wanted)
+        return self._run(ids, mask=mask, positions=positions, cache=cache, time=time, rows=wanted)
 
     def _at_rows(self, hidden: Tensor, rows: slice, first: int, valid: Tensor | None) -> Tensor:
         """(batch, rows, width): what each row is read from; `hidden` begins at column `first`."""
@@ -208,6 +282,13 @@ class ModelDenoiser:
             alone = ~valid.roll(shift, dims=1)[:, rows]
             at = torch.where(alone[..., None], hidden[:, own], at)
         return at
+
+
+def _from(columns: slice | Tensor, first: int) -> slice | Tensor:
+    """The same columns counted from the pass's first one."""
+    if isinstance(columns, slice):
+        return slice(columns.start - first, columns.stop - first)
+    return columns - first if first else columns
 
 
 def _spread(hidden: Tensor, columns: Tensor, length: int) -> Tensor:

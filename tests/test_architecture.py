@@ -11,7 +11,7 @@ HOMES = {"dllm_eval": "dllm_eval", "adapters": "dllm_eval.adapters", "tasks": "d
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 LEAVES = {"errors", "families", "load", "records"}
-CORE = LEAVES | {"api", "attention", "denoiser", "processes"}
+CORE = LEAVES | {"api", "attention", "denoiser", "packing", "processes"}
 MAY_IMPORT = {
     "errors": set(),
     "families": set(),
@@ -19,12 +19,14 @@ MAY_IMPORT = {
     "load": {"errors"},
     "endpoint": {"errors", "load", "measure", "records"},
     "engines": {"errors", "files", "measure"},
-    "attention": {"families"},
+    "packing": set(),
+    "attention": {"families", "packing"},
     "api": {"attention", "families"},
     "registry": {"errors"},
     "processes": {"errors"},
-    "compiled": {"attention", "errors"},
-    "denoiser": {"attention", "compiled", "errors", "families"},
+    "shapes": {"attention"},
+    "compiled": {"attention", "errors", "shapes"},
+    "denoiser": {"attention", "compiled", "errors", "families", "packing"},
     "samplers": CORE | {"compiled", "token_frequencies"},
     "token_frequencies": {"errors"},
     "likelihood": CORE | {"registry", "samplers"},

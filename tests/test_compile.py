@@ -19,13 +19,12 @@ from torch import Tensor, nn
 
 from dllm_eval.api import Prompt
 from dllm_eval.attention import KeyValues
-from dllm_eval.compiled import CompiledBody, Shape
-from dllm_eval.denoiser import ModelDenoiser
+from dllm_eval.compiled import CompiledBody
 from dllm_eval.errors import UsageError
 from dllm_eval.likelihood import LikelihoodConfig, score
 from dllm_eval.loading import load_model
-from dllm_eval.registry import LM_EVAL_MODELS, resolve
 from dllm_eval.samplers import SamplerConfig, generate_batch
+from dllm_eval.shapes import Shape
 
 PROMPTS = [
     Prompt(prefix=(5, 6, 7, 20, 30)),
@@ -143,6 +142,29 @@ def test_held_columns_are_seen_and_their_padding_is_not(shift: int, batch: int) 
         torch.testing.assert_close(found[0], eager.logits(ids, valid=valid, rows=rows))
 
 
+@pytest.mark.parametrize("name", ["llada", "dream", "mdlm", "d3pm"])
+def test_one_graph_narrows_to_blocks_wherever_they_lie(name: str, load: Any) -> None:
+    eager, counting = load(name), Counting()
+    model = eager.compiled("default", backend=counting)
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(4, 40, (2, 40), generator=generator)
+    valid = torch.ones(2, 40, dtype=torch.bool)
+    valid[0, :3] = False
+    time = torch.tensor([0.25, 0.75]) if eager.family.time_conditioned else None
+    for start in (8, 16, 24, 33, 37):
+        rows = slice(start, min(start + 8, 40))
+        given: dict[str, Any] = {"valid": valid, "rows": rows, "time": time}
+        torch.testing.assert_close(
+            model.logits(ids, **given), eager.logits(ids, **given), atol=1e-4, rtol=1e-4
+        )
+        at = torch.tensor([[start, start + 2], [start + 1, start]])
+        torch.testing.assert_close(
+            model.states(ids, **given, at=at), eager.states(ids, **given, at=at)
+        )
+    # Where logits are shifted, a block of eight is read at nine columns, which have room for 16.
+    assert counting.count == (2 if eager.family.logits_shift else 1)
+
+
 class Recording(nn.Module):
     """Says which shapes it was given; every state is its token's id."""
 
@@ -170,6 +192,36 @@ def test_the_network_sees_whole_shapes_and_the_caller_its_own(
         ((1, 8), (1, 1, 1, 8)),
         ((4, 64), None),
         ((4, 128), (1, 1, 1, 128)),
+    ]
+
+
+class Narrowing(Recording):
+    """One that narrows, and says to which columns."""
+
+    def forward(
+        self, input_ids: Tensor, *, mask: Tensor | None, rows: Any = None, **_: object
+    ) -> Tensor:
+        self.shapes.append(None if rows is None else rows.tolist())
+        hidden = super().forward(input_ids, mask=mask)
+        self.shapes.pop()
+        return hidden if rows is None else hidden[:, rows[0]]
+
+
+def test_wanted_rows_go_in_as_an_index_of_a_few_lengths(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+    network = Narrowing()
+    body = CompiledBody(network, "default")
+    ids = torch.arange(30)[None]  # padded to 32
+    for rows in (slice(3, 8), slice(10, 18), slice(28, 30), slice(0, 20)):
+        hidden = body(ids, mask=None, positions=None, cache=None, time=None, rows=rows)
+        assert hidden[0, :, 0].tolist() == list(range(rows.start, rows.stop))
+    body(ids, mask=None, positions=None, cache=None, time=None)
+    assert network.shapes == [
+        [[*range(3, 11)]],
+        [[*range(10, 18)]],
+        [[28, 29, 30, 31, 31, 31, 31, 31]],
+        [[*range(32)]],
+        None,
     ]
 
 
@@ -211,55 +263,6 @@ def test_approximate_caches_are_refused(load: Any) -> None:
     settings = {"gen_length": 8, "block_length": 4, "steps": 8, "cache": "dual"}
     with pytest.raises(UsageError, match="no place for approximate caches") as caught:
         generate_batch(model, PROMPTS, SamplerConfig.from_mapping(settings))
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("name", "mode", "says"),
-    [
-        ("llada", "reduce-overhead", "means CUDA graphs, and the device is 'cpu'"),
-        ("llada", "max", "compile"),
-        ("plaid", "default", "family 'plaid' has no body of a kind that can be compiled"),
-    ],
-)
-def test_what_cannot_be_is_refused_in_one_line(name: str, mode: str, says: str, load: Any) -> None:
-    with pytest.raises(UsageError, match=says) as caught:
-        load(name, compile=mode, device="cpu")
-    assert "\n" not in str(caught.value)
-
-
-def test_loading_gives_the_same_compiled_model_twice_beside_the_eager_one(load: Any) -> None:
-    models = [load("llada", compile=mode) for mode in (None, "none", "default", "default")]
-    assert models[0] is models[1]
-    assert models[2] is models[3]
-    assert isinstance(models[2], ModelDenoiser)
-    assert models[2] is not models[0]
-
-
-@pytest.fixture
-def adapter(tmp_path: Path) -> Any:
-    """`adapter(compile=...)`: the lm-eval model on a tiny LLaDA."""
-    folder = import_module("checkpoints.llada").write(tmp_path / "llada")
-
-    def build(**arguments: Any) -> Any:
-        model = resolve("model", LM_EVAL_MODELS, "dllm")
-        return model.create_from_arg_obj({"pretrained": str(folder), "device": "cpu"} | arguments)
-
-    return build
-
-
-def test_the_argument_reaches_the_model_and_the_settings_that_name_an_answer(adapter: Any) -> None:
-    models = {mode: adapter(compile=mode) for mode in ("none", "default")}
-    assert models["none"].denoiser is adapter().denoiser
-    assert models["default"].denoiser is not models["none"].denoiser
-    assert models["default"].denoiser.body is models["none"].denoiser.body
-    assert models["default"]._settings() != models["none"]._settings() == adapter()._settings()
-
-
-@pytest.mark.parametrize("mode", ["max-autotune", "reduce-overhead"])
-def test_an_argument_that_cannot_be_is_one_line(mode: str, adapter: Any) -> None:
-    with pytest.raises(UsageError, match="compile") as caught:
-        adapter(compile=mode)
     assert "\n" not in str(caught.value)
 
 

@@ -6,14 +6,16 @@ the published tensors' names (inclusionAI, `modeling_llada2_moe.py`, kept in ZHZ
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dllm_eval.attention import KeyValues, attend
+from dllm_eval.attention import Rows, at_rows, attend, mask_at_rows
 
-from .body import Body, Columns
+from .body import Body, Columns, rows_by_layer
+from .fused import fused_heads
 from .moe import Experts
 from .rotary import Rotary, rotated
 
@@ -132,7 +134,7 @@ class SparseFeedForward(nn.Module):
             self.shared_experts = FeedForward(shape.width, shape.expert_width * shape.num_shared)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """(batch, columns, width) to the same."""
+        """(batch, rows, width) to the same; a token's experts do not depend on the others."""
         tokens = hidden.flatten(0, 1)
         chosen, weights = self.gate(tokens)
         out: Tensor = self.experts(tokens, chosen, weights).view_as(hidden)
@@ -155,24 +157,25 @@ class Attention(nn.Module):
         self.shape, self.layer = shape, layer
 
     def forward(
-        self,
-        hidden: Tensor,
-        turn: tuple[Tensor, Tensor],
-        mask: Tensor | None,
-        cache: KeyValues | None,
+        self, hidden: Tensor, turn: tuple[Tensor, Tensor], columns: Columns, rows: Rows
     ) -> Tensor:
-        """(batch, columns, width) to the same; `turn` is what `Rotary` gives."""
-        heads, key_heads = self.shape.num_heads, self.shape.num_key_heads
-        fused = self.query_key_value(hidden).view(*hidden.shape[:2], -1, self.shape.head_width)
-        query, key, value = fused.transpose(1, 2).split([heads, key_heads, key_heads], dim=1)
+        """(batch, columns, width) to (batch, rows, width); `turn` is what `Rotary` gives."""
+        query, key, value = fused_heads(
+            self.query_key_value,
+            hidden,
+            rows,
+            num_heads=self.shape.num_heads,
+            num_key_heads=self.shape.num_key_heads,
+        )
         if self.shape.query_key_norm:
             query, key = self.query_layernorm(query), self.key_layernorm(key)
+        cosines, sines = turn
         out = attend(
-            _partly_rotated(query, turn),
+            _partly_rotated(query, (at_rows(cosines, rows), at_rows(sines, rows))),
             _partly_rotated(key, turn),
             value,
-            mask=mask,
-            cache=cache,
+            mask=mask_at_rows(columns.mask, rows),
+            cache=columns.cache,
             layer=self.layer,
         )
         joined: Tensor = self.dense(out.transpose(1, 2).flatten(2))
@@ -200,14 +203,11 @@ class Layer(nn.Module):
         self.post_attention_layernorm = RootMeanSquareNorm(shape.width, shape.norm_eps)
 
     def forward(
-        self,
-        hidden: Tensor,
-        turn: tuple[Tensor, Tensor],
-        mask: Tensor | None,
-        cache: KeyValues | None,
+        self, hidden: Tensor, turn: tuple[Tensor, Tensor], columns: Columns, rows: Rows
     ) -> Tensor:
-        """(batch, columns, width) to the same."""
-        hidden = hidden + self.attention(self.input_layernorm(hidden), turn, mask, cache)
+        """(batch, columns, width) to (batch, rows, width)."""
+        inner = self.input_layernorm(hidden)
+        hidden = at_rows(hidden, rows) + self.attention(inner, turn, columns, rows)
         out: Tensor = hidden + self.mlp(self.post_attention_layernorm(hidden))
         return out
 
@@ -220,6 +220,8 @@ class BailingBody(Body):
         rotary: Its table's width is the part of a head that is rotated.
     """
 
+    narrows: ClassVar[bool] = True
+
     def __init__(self, shape: BailingShape, rotary: Rotary) -> None:
         super().__init__()
         self.word_embeddings = nn.Embedding(shape.vocab_size, shape.width)
@@ -231,7 +233,7 @@ class BailingBody(Body):
         """See `Body`."""
         hidden: Tensor = self.word_embeddings(columns.ids)
         turn = self.rotary(hidden, columns.positions)
-        for layer in self.layers:
-            hidden = layer(hidden, turn, columns.mask, columns.cache)
+        for layer, rows in zip(self.layers, rows_by_layer(columns, len(self.layers)), strict=True):
+            hidden = layer(hidden, turn, columns, rows)
         out: Tensor = self.norm(hidden)
         return out

@@ -7,12 +7,15 @@ width, norms have no bias, and relative positions are counted backwards only.
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .body import Body, Columns
+from dllm_eval.attention import Rows, at_rows, mask_at_rows
+
+from .body import Body, Columns, rows_by_layer
 
 NORM_EPS = 1e-6
 
@@ -53,14 +56,16 @@ class _Attention(nn.Module):
         self.value = nn.Linear(shape.emb_dim, shape.qkv_dim, bias=False)
         self.out = nn.Linear(shape.qkv_dim, shape.emb_dim, bias=False)
 
-    def forward(self, hidden: Tensor, bias: Tensor) -> Tensor:
-        def heads(layer: nn.Linear) -> Tensor:
-            projected: Tensor = layer(hidden)
-            return projected.view(*hidden.shape[:2], self.num_heads, -1).transpose(1, 2)
+    def forward(self, hidden: Tensor, bias: Tensor, rows: Rows) -> Tensor:
+        def heads(layer: nn.Linear, into: Tensor) -> Tensor:
+            projected: Tensor = layer(into)
+            return projected.view(*into.shape[:2], self.num_heads, -1).transpose(1, 2)
 
+        query = heads(self.query, at_rows(hidden, rows))
+        key, value = heads(self.key, hidden), heads(self.value, hidden)
         # The cache and a boolean mask do not fit a bias that depends on the head.
         mixed = functional.scaled_dot_product_attention(
-            heads(self.query), heads(self.key), heads(self.value), attn_mask=bias, scale=1.0
+            query, key, value, attn_mask=mask_at_rows(bias, rows), scale=1.0
         )
         out: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
         return out
@@ -85,8 +90,9 @@ class _Layer(nn.Module):
         self.pre_mlp_layer_norm = _Norm(shape.emb_dim)
         self.mlp = _Mlp(shape)
 
-    def forward(self, hidden: Tensor, bias: Tensor) -> Tensor:
-        hidden = hidden + self.self_attention(self.pre_self_attention_layer_norm(hidden), bias)
+    def forward(self, hidden: Tensor, bias: Tensor, rows: Rows) -> Tensor:
+        inner = self.pre_self_attention_layer_norm(hidden)
+        hidden = at_rows(hidden, rows) + self.self_attention(inner, bias, rows)
         out: Tensor = hidden + self.mlp(self.pre_mlp_layer_norm(hidden))
         return out
 
@@ -97,6 +103,8 @@ class D3pmBody(Body):
     The time is the step of the chain divided by its number of steps; there is no cache, as every
     position sees every other.
     """
+
+    narrows: ClassVar[bool] = True
 
     def __init__(self, shape: D3pmShape) -> None:
         super().__init__()
@@ -117,9 +125,9 @@ class D3pmBody(Body):
         # The table has no row for the last step; jax reads the row before it instead.
         step = step.clamp(max=self.shape.num_steps - 1)
         hidden = self.token_embedder(columns.ids) + self.timestep_embedder(step)[:, None]
-        bias = self._bias(columns.mask, columns.positions)
-        for layer in self.layers:
-            hidden = layer(hidden, bias)
+        bias = self._bias(columns.table, columns.positions)
+        for layer, rows in zip(self.layers, rows_by_layer(columns, len(self.layers)), strict=True):
+            hidden = layer(hidden, bias, rows)
         out: Tensor = self.decoder_norm(hidden)
         return out
 

@@ -10,16 +10,18 @@ fills it.
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dllm_eval.attention import KeyValues, attend
+from dllm_eval.attention import Rows, at_rows, attend, mask_at_rows
 from dllm_eval.errors import UsageError
 from dllm_eval.processes.noise_schedules import total_noise
 
-from .body import Body, Columns
+from .body import Body, Columns, rows_by_layer
+from .fused import fused_heads
 from .rotary import Rotary, rotated
 
 NUM_FREQUENCIES = 128
@@ -107,14 +109,17 @@ class Layer(nn.Module):
         hidden: Tensor,
         level: Tensor,
         rotary: tuple[Tensor, Tensor],
-        mask: Tensor | None,
-        cache: KeyValues | None,
+        columns: Columns,
+        rows: Rows,
     ) -> Tensor:
-        """(batch, columns, width) float32 -> the same; `level` is (batch or 1, level width)."""
+        """(batch, columns, width) float32 -> (batch, rows, width) float32.
+
+        `level` is (batch or 1, level width).
+        """
         shifts = self.modulation(level)[:, None].chunk(6, dim=-1)
         shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = shifts
         inner = _modulated(self.attention_norm(hidden), shift, scale).to(level.dtype)
-        hidden = hidden + gate * self._attention(inner, rotary, mask, cache)
+        hidden = at_rows(hidden, rows) + gate * self._attention(inner, rotary, columns, rows)
         inner = _modulated(self.mlp_norm(hidden), mlp_shift, mlp_scale).to(level.dtype)
         inner = functional.gelu(self.mlp_in(inner), approximate="tanh")
         out: Tensor = hidden + mlp_gate * self.mlp_out(inner)
@@ -124,14 +129,25 @@ class Layer(nn.Module):
         self,
         inner: Tensor,
         rotary: tuple[Tensor, Tensor],
-        mask: Tensor | None,
-        cache: KeyValues | None,
+        columns: Columns,
+        rows: Rows,
     ) -> Tensor:
-        # (batch, columns, 3, heads, head width) -> three of (batch, heads, columns, head width)
-        parts = self.attention_in(inner).unflatten(-1, (3, self.num_heads, -1))
-        query, key, value = (part.transpose(1, 2) for part in parts.unbind(2))
-        query, key = rotated(query, rotary), rotated(key, rotary)
-        out = attend(query, key, value, mask=mask, cache=cache, layer=self.index)
+        query, key, value = fused_heads(
+            self.attention_in,
+            inner,
+            rows,
+            num_heads=self.num_heads,
+            num_key_heads=self.num_heads,
+        )
+        cosines, sines = rotary
+        out = attend(
+            rotated(query, (at_rows(cosines, rows), at_rows(sines, rows))),
+            rotated(key, rotary),
+            value,
+            mask=mask_at_rows(columns.mask, rows),
+            cache=columns.cache,
+            layer=self.index,
+        )
         projected: Tensor = self.attention_out(out.transpose(1, 2).flatten(2))
         return projected
 
@@ -142,6 +158,10 @@ class DitBody(Body):
     The residual stream is float32 whatever the weights are: the released code runs its layers under
     autocast, which keeps it so.
     """
+
+    narrows: ClassVar[bool] = True
+    packs: ClassVar[bool] = True
+    """Where it is not told the time: a noise level would be each request's own."""
 
     def __init__(self, config: DitConfig) -> None:
         super().__init__()
@@ -162,8 +182,8 @@ class DitBody(Body):
         hidden = self.embedding(columns.ids).float()
         level = self.level(self._total_noise(columns.time, hidden.device))
         rotary = self.rotary(hidden, columns.positions)
-        for layer in self.layers:
-            hidden = layer(hidden, level, rotary, columns.mask, columns.cache)
+        for layer, rows in zip(self.layers, rows_by_layer(columns, len(self.layers)), strict=True):
+            hidden = layer(hidden, level, rotary, columns, rows)
         shift, scale = self.modulation(level)[:, None].chunk(2, dim=-1)
         return _modulated(self.norm(hidden), shift, scale).to(level.dtype)
 

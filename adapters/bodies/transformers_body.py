@@ -5,14 +5,16 @@ Knows attention and masks; knows no family and no file. Family loaders call
 waits for the device to look whether anything is padded, and differs between releases.
 """
 
+from typing import Any, ClassVar
+
 import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, PretrainedConfig, PreTrainedModel
 
-from dllm_eval.attention import KeyValues, attend
+from dllm_eval.attention import KeyValues, Rows, at_rows, attend, mask_at_rows
 
-from .body import Body, Columns
-from .rotary import Rotary
+from .body import Body, Columns, rows_by_layer
+from .rotary import Rotary, rotated
 
 ATTENTION = "dllm_eval"
 
@@ -48,7 +50,14 @@ AttentionInterface.register(ATTENTION, _attention)
 
 
 class TransformersBody(Body):
-    """Embedding, layers and final norm of a transformers model, which is not told the time."""
+    """Embedding, layers and final norm of a transformers model, which is not told the time.
+
+    Its modules are transformers' own (Llama, Qwen2, Qwen3 and Qwen3-MoE, which name theirs alike);
+    the way through a layer is stated here, because theirs has no last layer at some rows only.
+    """
+
+    narrows: ClassVar[bool] = True
+    packs: ClassVar[bool] = True
 
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
@@ -56,15 +65,49 @@ class TransformersBody(Body):
 
     def hidden(self, columns: Columns) -> Tensor:
         """See `Body`."""
-        out = self.model(
-            input_ids=columns.ids,
-            attention_mask=columns.mask,
-            position_ids=columns.positions,
-            use_cache=False,
-            held=columns.cache,
-        )
-        hidden: Tensor = out.last_hidden_state
-        return hidden
+        model: Any = self.model
+        hidden: Tensor = model.embed_tokens(columns.ids)
+        turn = model.rotary_emb(hidden, columns.positions)
+        for layer, rows in zip(
+            model.layers, rows_by_layer(columns, len(model.layers)), strict=True
+        ):
+            inner = layer.input_layernorm(hidden)
+            hidden = at_rows(hidden, rows) + _attended(layer.self_attn, inner, turn, columns, rows)
+            hidden = hidden + layer.mlp(layer.post_attention_layernorm(hidden))
+        out: Tensor = model.norm(hidden)
+        return out
+
+
+def _attended(
+    module: Any,  # noqa: ANN401 - transformers' attention modules share no type
+    inner: Tensor,
+    turn: tuple[Tensor, Tensor],
+    columns: Columns,
+    rows: Rows,
+) -> Tensor:
+    """(batch, columns, width) to (batch, rows, width): every column is seen, `rows` look."""
+    query = _heads(module, "q", at_rows(inner, rows))
+    key, value = _heads(module, "k", inner), _heads(module, "v", inner)
+    cosines, sines = turn
+    out = attend(
+        rotated(query, (at_rows(cosines, rows), at_rows(sines, rows))),
+        rotated(key, turn),
+        value,
+        mask=mask_at_rows(columns.mask, rows),
+        scaling=module.scaling,
+        cache=columns.cache,
+        layer=module.layer_idx,
+    )
+    joined: Tensor = module.o_proj(out.transpose(1, 2).flatten(2))
+    return joined
+
+
+def _heads(module: Any, name: str, inner: Tensor) -> Tensor:  # noqa: ANN401 - as above
+    """(batch, heads, columns, width of a head): queries "q", keys "k" or values "v"."""
+    flat: Tensor = getattr(module, f"{name}_proj")(inner)
+    vectors = flat.view(*flat.shape[:2], -1, module.head_dim)
+    norm = getattr(module, f"{name}_norm", None)
+    return (vectors if norm is None else norm(vectors)).transpose(1, 2)
 
 
 def transformers_body(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from dllm_eval.families import Family
 from dllm_eval.likelihood.pair import Pair
 from dllm_eval.likelihood.plan import Masks
+from dllm_eval.packing import Span
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -106,6 +107,8 @@ class Batch:
     """(reads,) indices into the flattened (batch, rows): masked positions, some more than once."""
     targets: NDArray[np.int64]
     """(reads,) the true ids."""
+    spans: Sequence[Span] | None = None
+    """Each row's own columns, where attention sees all of them; None where it looks back."""
     prefix_of: NDArray[np.int64] | None = None
     """(batch,) which of the held prefixes each row continues; None where none are held."""
 
@@ -117,11 +120,13 @@ def pack(pieces: Sequence[Canvases], family: Family) -> Batch:
     length = max(pair.length for pair in pairs)
     token_ids = np.full((num_rows, length), family.pad_id, dtype=np.int64)
     valid = np.zeros((num_rows, length), dtype=np.bool_)
-    masked, row = [], 0
+    masked: list[NDArray[np.int64]] = []
+    spans: list[Span] = []
     left = _pad_left(pairs, family)
     wanted = _target_rows(pairs, length, left=left)
     for piece in pieces:
-        pair, rows = piece.pair, slice(row, row + piece.num_rows)
+        pair, row = piece.pair, len(spans)
+        rows = slice(row, row + piece.num_rows)
         first = length - pair.length if left else 0
         canvas = slice(first, first + pair.length)
         target = slice(first + pair.start, first + pair.stop)
@@ -129,13 +134,14 @@ def pack(pieces: Sequence[Canvases], family: Family) -> Batch:
         token_ids[rows, target][piece.masks] = family.mask_id
         valid[rows, canvas] = True
         masked.append(indices(piece, row, target.start, wanted))
-        row = rows.stop
+        spans += [(canvas.start, canvas.stop)] * piece.num_rows
     return Batch(
         token_ids=token_ids,
         valid=None if all(pair.length == length for pair in pairs) else valid,
         rows=wanted,
         masked=np.concatenate(masked),
         targets=np.concatenate([piece.ids for piece in pieces]),
+        spans=spans,
     )
 
 

@@ -113,7 +113,7 @@ def _terms(denoiser: ChainDenoiser, pairs: Sequence[Pair], rows: Sequence[_Row])
     chain, device = denoiser.chain, denoiser.device
     batch = Padded.build(pairs, denoiser.family.pad_id, device)
     uniforms = batch.spread([row.uniforms for row in rows])
-    steps = torch.tensor([row.step for row in rows], device=device)[:, None]
+    steps = torch.tensor([row.step for row in rows]).to(device, non_blocking=True)[:, None]
     with torch.inference_mode():
         corrupted = chain.corrupt(batch.tokens, steps, uniforms)
         noisy = torch.where(batch.scored, corrupted, batch.tokens)

@@ -1,8 +1,8 @@
 """One forward pass over a batch of masked canvases, and what a reader makes of its logits.
 
-Knows tensors and denoisers; knows no pair, no estimator and no budget. With a large vocabulary the
-output head runs at the positions that are read alone, some at a time, so that memory does not grow
-with vocabulary times canvas. `core` calls it.
+Knows tensors and denoisers; knows no pair, no estimator and no budget. With a large vocabulary, and
+where unequal lengths are run without padding, the output head runs at the positions that are read
+alone, some at a time, so that memory does not grow with vocabulary times canvas. `core` calls it.
 """
 
 from collections.abc import Callable
@@ -10,12 +10,13 @@ from typing import Any
 
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from dllm_eval.api import Denoiser
 from dllm_eval.attention import KeyValues
 from dllm_eval.likelihood.batch import Batch
 from dllm_eval.samplers.late_head import CHUNK_ELEMENTS, LARGE_VOCABULARY, HasStates
+from dllm_eval.samplers.packed import Packs, packing_of
 
 Reader = Callable[[Tensor, Tensor], Tensor]
 """(reads, vocab) logits, float32 or wider, which it may overwrite, and (reads,) true ids ->
@@ -60,12 +61,31 @@ def _rows(
     token_ids = to_device(batch.token_ids, denoiser)
     valid = None if batch.valid is None else to_device(batch.valid, denoiser)
     kind, vocab = denoiser.device.type, denoiser.vocab_size
-    if vocab >= LARGE_VOCABULARY and isinstance(denoiser, HasStates):
-        hidden = denoiser.states(token_ids, valid=valid, rows=batch.rows, cache=cache)
+    late = _late(denoiser, batch, token_ids, valid, cache)
+    if late is not None:
         chunk = CHUNK_ELEMENTS["cpu" if kind == "cpu" else "cuda"]
-        return hidden.flatten(0, 1), denoiser.head, max(1, chunk // vocab)
+        return late[0].flatten(0, 1), late[1], max(1, chunk // vocab)
     logits = denoiser.logits(token_ids, valid=valid, rows=batch.rows, cache=cache)
     return logits.flatten(0, 1), lambda some: some, max(1, _logits_per_read(logits) // vocab)
+
+
+def _late(
+    denoiser: Denoiser,
+    batch: Batch,
+    token_ids: Tensor,
+    valid: Tensor | None,
+    cache: KeyValues | None,
+) -> tuple[Tensor, nn.Module] | None:
+    """(batch, rows, width) states and the head that reads them; None where it runs at once."""
+    if batch.spans is not None and isinstance(denoiser, Packs):
+        packing = packing_of(denoiser, batch.spans, token_ids.shape[1])
+        if packing is not None:
+            states = denoiser.states(token_ids, rows=batch.rows, packing=packing)
+            return states, denoiser.head
+    if denoiser.vocab_size >= LARGE_VOCABULARY and isinstance(denoiser, HasStates):
+        states = denoiser.states(token_ids, valid=valid, rows=batch.rows, cache=cache)
+        return states, denoiser.head
+    return None
 
 
 def _reduced(logits: Tensor, targets: Tensor, reader: Reader) -> Tensor:

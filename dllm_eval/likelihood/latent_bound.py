@@ -188,7 +188,8 @@ def _stepped_terms(denoiser: LatentModel, batch: Padded, rows: Sequence[_Row]) -
     if not isinstance(denoiser, ReadsOut):
         raise TypeError("a stepped chain's bound reads tokens out of clean latents")
     of_latents, of_start = batch.spread([row.noise for row in rows]).chunk(2, dim=-1)
-    time = torch.tensor([row.time for row in rows], dtype=torch.float64, device=denoiser.device)
+    time = torch.tensor([row.time for row in rows], dtype=torch.float64)
+    time = time.to(denoiser.device, non_blocking=True)
     embedded = denoiser.embed(batch.tokens).double()
     start = embedded + (1 - chain.keep[1]).sqrt() * of_start
     noised = _noised(chain.gamma(time), start, of_latents)
@@ -242,7 +243,8 @@ def _learned_terms(denoiser: LatentModel, batch: Padded, rows: Sequence[_Row]) -
         raise TypeError("a model in continuous time needs a learned chain")
     width = denoiser.latent_width
     noise = batch.spread([row.noise for row in rows])[..., :width]
-    time = torch.tensor([row.time for row in rows], dtype=torch.float64, device=denoiser.device)
+    time = torch.tensor([row.time for row in rows], dtype=torch.float64)
+    time = time.to(denoiser.device, non_blocking=True)
     embedded = denoiser.embed(batch.tokens).double()
     gamma = chain.gamma(time)
     noised = _noised(gamma, embedded, noise)
@@ -253,7 +255,8 @@ def _learned_terms(denoiser: LatentModel, batch: Padded, rows: Sequence[_Row]) -
     end = chain.gamma(torch.ones(1, dtype=torch.float64, device=denoiser.device))
     alpha, sigma = levels(end)
     prior = (0.5 * ((alpha * embedded) ** 2 + sigma**2 - 1) - sigma.log()).sum(dim=-1)
-    reads_out = torch.tensor([row.reads_out for row in rows], device=denoiser.device)[:, None]
+    reads_out = torch.tensor([row.reads_out for row in rows])[:, None]
+    reads_out = reads_out.to(denoiser.device, non_blocking=True)
     terms = torch.where(reads_out, _surprise(logits, batch.tokens), way + prior)
     return torch.where(batch.scored, terms, 0.0).sum(dim=1)
 

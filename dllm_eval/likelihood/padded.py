@@ -37,9 +37,9 @@ class Padded:
             valid[row, length - pair.length :] = True
             scored[row, length - pair.target_length :] = True
         return cls(
-            tokens=tokens.to(device),
-            valid=None if valid.all() else valid.to(device),
-            scored=scored.to(device),
+            tokens=tokens.to(device, non_blocking=True),
+            valid=None if valid.all() else valid.to(device, non_blocking=True),
+            scored=scored.to(device, non_blocking=True),
             rows=slice(length - max(pair.target_length for pair in pairs), length),
         )
 
@@ -49,7 +49,7 @@ class Padded:
         out = torch.zeros(shape, dtype=parts[0].dtype)
         for row, part in enumerate(parts):
             out[row, len(out[row]) - len(part) :] = part
-        return out.to(self.tokens.device)
+        return out.to(self.tokens.device, non_blocking=True)
 
 
 def not_numbers() -> UsageError:

@@ -39,7 +39,10 @@ def win_probabilities(question: Question, chains: Sequence[Chain]) -> list[Win]:
     here with twice the covariance of this run's: standard errors as stated, correlations from the
     paired draws. Values are taken to be normal, and nothing is supposed of the gaps between them,
     so the chance that another seed changes the answer is too low where all choices are about equal
-    (the highest of equals lies ahead by luck), and too high where few are, with few draws.
+    (the highest of equals lies ahead by luck), and too high where few are, with few draws: on the
+    reference model 9 % where 0.2 % change, with 4 draws (`benchmarks/likelihood_flips.py`).
+    Student's t in place of the normal law makes it 17 % there. What gaps a suite has one question
+    cannot know; `stats/changes.py` corrects the chances by those of all its questions.
     A choice found impossible (-inf) is taken to be so under any seed, and of equal values the first
     counts as the highest, as it does in lm-eval.
 

@@ -148,14 +148,14 @@ class LearnedChain:
 
     def gamma(self, time: Tensor) -> Tensor:
         """See `LatentChain`."""
-        ends = self._raw(torch.tensor([0.0, 1.0], dtype=torch.float64, device=time.device))
+        ends = self._raw(torch.arange(2, dtype=torch.float64, device=time.device))
         share = (self._raw(time) - ends[0]) / (ends[1] - ends[0])
         low, high = self.gamma_0.double(), self.gamma_1.double()
         return low + (high - low) * share
 
     def slope(self, time: Tensor) -> Tensor:
         """The derivative of gamma by time, (...) float64."""
-        ends = self._raw(torch.tensor([0.0, 1.0], dtype=torch.float64, device=time.device))
+        ends = self._raw(torch.arange(2, dtype=torch.float64, device=time.device))
         slopes = torch.nn.functional.softplus(self.slopes.double())
         heights = 0.01 * torch.nn.functional.softplus(self.heights.double())
         bend = 1 - torch.tanh(self._inner(time)) ** 2

@@ -59,7 +59,7 @@ class AllowedPlaces:
         return RowStatistics(
             best=chosen(all_rows.best, own.best),
             token=chosen(all_rows.token, own.token),
-            normaliser=chosen(all_rows.normaliser, own.normaliser),
+            probability=chosen(all_rows.probability, own.probability),
             entropy=maybe(all_rows.entropy, own.entropy),
             runner_up=maybe(all_rows.runner_up, own.runner_up),
         )
@@ -104,7 +104,7 @@ class Allowed:
         return cls(
             rows=rows,
             columns=columns,
-            forbidden=torch.stack(forbidden).to(canvas.tokens.device),
+            forbidden=torch.stack(forbidden).to(canvas.tokens.device, non_blocking=True),
             keeps_weight=canvas.family.likelihood == "score_entropy",
         )
 

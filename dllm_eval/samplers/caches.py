@@ -65,7 +65,7 @@ class ApproximateCache:
         self._block_start = -1
         self._index = 0
         self._masked = canvas.tokens == canvas.family.mask_id
-        self._num_masked = 0
+        self._num_masked = self._num_in_block = 0
 
     def plan(self, rows: slice, revealed: int) -> LastPass:
         """Decides what the next pass processes, and says what that costs.
@@ -80,13 +80,14 @@ class ApproximateCache:
         self._block_start = rows.start
         start, stop = 0, self.held.capacity
         if self.kind == "delayed":
-            late, num_late = self._masked, self._num_masked
+            late, num_late, num_read = self._masked, self._num_masked, self._num_in_block
             behind = slice(rows.start, self.canvas.start + self.canvas.gen_length)
             num_open = max(self.canvas.open_counts(behind))
             self._masked = self.canvas.tokens == self.canvas.family.mask_id
             self._num_masked = num_open - revealed
+            self._num_in_block = max(self.canvas.open_counts(rows)) - revealed
             if not self._is_full():
-                return self._plan_late(late, num_late)
+                return self._plan_late(late, num_late, num_read)
         elif not self._is_full():
             start = max(rows.start - self._shift, 0)
             stop = rows.stop if self.kind == "dual" else stop
@@ -97,12 +98,16 @@ class ApproximateCache:
         full = self._index == 0 or (self.kind == "delayed" and self._index == 1)
         return full or (self._refresh is not None and self._index % self._refresh == 0)
 
-    def _plan_late(self, late: Tensor, num_late: int) -> LastPass:
-        """A pass over what was masked when the last one began; `num_late` columns of each row."""
+    def _plan_late(self, late: Tensor, num_late: int, num_read: int) -> LastPass:
+        """A pass over what was masked when the last one began.
+
+        That is `num_late` columns of each row, of which the first `num_read` lie in the block.
+        """
         wanted, most = late, num_late
         if self._shift:
             wanted = late | functional.pad(late, (0, self._shift))[:, self._shift :]
             most = min(num_late * (1 + self._shift), late.shape[1])
+        self.held.read = slice(0, min(num_read * (1 + self._shift), most))
         length = late.shape[1]
         places = torch.arange(length, device=late.device)
         columns = torch.where(wanted, places, length).sort(dim=1).values[:, :most]

@@ -5,7 +5,7 @@ columns in every row. Knows nothing of models or of how positions are chosen.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -15,11 +15,17 @@ from dllm_eval.api import CacheKind, Generation, Prompt
 from dllm_eval.errors import UsageError
 from dllm_eval.families import Family
 from dllm_eval.samplers.answers import generation_of
+from dllm_eval.samplers.area import Area
 from dllm_eval.samplers.certainty import Certainty
 from dllm_eval.samplers.given import GivenColumns
 from dllm_eval.samplers.last_pass import LastPass
+from dllm_eval.samplers.layout import Layout
 from dllm_eval.samplers.prompt_check import check_prompt
+from dllm_eval.samplers.tally import Tally, column_of
 from dllm_eval.samplers.teacher import Teacher
+
+MOST_AREAS = 4
+"""Parts look at a block and at what lies behind it; a window's columns are others at each step."""
 
 
 @dataclass(kw_only=True)
@@ -34,26 +40,24 @@ class Canvas:
     """(batch, length) bool, False at padding; None where nothing is padded."""
     given: Tensor
     """(batch, length) bool, True at prefix, suffix, padding and what a request gives of its canvas:
-    never written."""
+    never written. Another tensor takes its place where it changes, as `areas` tell by."""
     starts: Sequence[int]
     """Each row's first canvas column."""
     ends: Sequence[int]
     """Behind each row's last column to fill in, the overhang included."""
     gen_length: int
     step_set: Tensor
-    """(batch, length) int64: the step at which a position was revealed, else -1."""
-    steps_done: Tensor
-    """(batch, 1) int64: steps spent on each row so far."""
-    nfe: Tensor
-    """(batch, 1) int64: forward passes that worked on each row so far."""
-    positions: Tensor
-    """(batch, 1) int64: token positions that those passes processed, padding excluded."""
-    alive: Tensor
-    """(batch, 1) bool: False once a stopping rule has ended the row."""
+    """(batch, length) int64: the step of the batch at which a position was revealed, else -1."""
+    tally: Tally
+    """What has been spent on each row."""
+    alive: Sequence[bool]
+    """Of each row; False once a stopping rule has ended it."""
+    working: list[bool]
+    """The rows that the current step works on."""
     active: Tensor
-    """(batch, 1) bool: rows that the current step works on."""
-    waiting: Tensor
-    """(batch, 1) bool: rows that a later step of the block works on, with what this one keeps."""
+    """(batch, 1) bool: the same for the device. Another tensor takes its place, as with `given`."""
+    waiting: Sequence[bool]
+    """The rows that a later step of the block works on, with what this one keeps."""
     broken: Tensor
     """(batch, length) bool: the model had no usable logits for this position."""
     cache: CacheKind = "none"
@@ -66,6 +70,10 @@ class Canvas:
     """Takes down how probable each written token was, where somebody asks."""
     given_columns: GivenColumns | None = None
     """Where on the canvas tokens are given; None where no request gives any."""
+    spans: Sequence[tuple[int, int]] | None = None
+    """Each row's own columns, first and behind the last; None where they change."""
+    areas: dict[tuple[int, int], Area] = field(default_factory=dict)
+    """The columns that were looked at last."""
 
     @classmethod
     def build(
@@ -89,16 +97,14 @@ class Canvas:
             UsageError: A row does not fit the model, or a prompt holds the mask token or an id
                 outside the vocabulary, or a suffix that the model cannot see.
         """
-        block, starts = family.aligned_block or 1, _starts(prompts, family)
-        whole_ends = [-(-(start + gen_length + overhang) // block) * block for start in starts]
-        ends = [start + gen_length for start in starts] if cut else whole_ends
-        lasts = [end + len(prompt.suffix) for end, prompt in zip(ends, prompts, strict=True)]
-        tokens = np.full((len(prompts), max(*whole_ends, *lasts)), family.pad_id, dtype=np.int64)
+        layout = Layout.of(prompts, family, gen_length=gen_length, overhang=overhang, cut=cut)
+        starts, ends, spans = layout.starts, layout.ends, layout.spans
+        tokens = np.full((len(prompts), layout.length), family.pad_id, dtype=np.int64)
         valid = np.zeros(tokens.shape, dtype=np.bool_)
         given = np.ones(tokens.shape, dtype=np.bool_)
         for row, (prompt, start, end) in enumerate(zip(prompts, starts, ends, strict=True)):
             check_prompt(prompt, family, vocab_size, gen_length)
-            first, last = start - len(prompt.prefix), end + len(prompt.suffix)
+            first, last = spans[row]
             tokens[row, first:start] = prompt.prefix
             tokens[row, start:end] = max(family.mask_id, 0)
             tokens[row, end:last] = prompt.suffix
@@ -107,8 +113,7 @@ class Canvas:
             for offset, token in prompt.given:
                 tokens[row, start + offset], given[row, start + offset] = token, True
         ids = torch.from_numpy(tokens).to(device)
-        counts = torch.zeros(len(prompts), 1, dtype=torch.int64, device=device)
-        rows = torch.ones_like(counts, dtype=torch.bool)
+        everyone = [True] * len(prompts)
         return cls(
             family=family,
             prompts=prompts,
@@ -119,14 +124,14 @@ class Canvas:
             ends=ends,
             gen_length=gen_length,
             step_set=torch.full_like(ids, -1),
-            steps_done=counts,
-            nfe=counts.clone(),
-            positions=counts.clone(),
-            alive=rows,
-            active=rows,
-            waiting=rows,
+            tally=Tally.of(len(prompts), device),
+            alive=everyone,
+            working=everyone,
+            active=column_of(everyone, device),
+            waiting=everyone,
             broken=torch.zeros_like(ids, dtype=torch.bool),
             given_columns=GivenColumns.of(prompts, starts),
+            spans=spans,
         )
 
     @property
@@ -162,22 +167,43 @@ class Canvas:
             rows: One per row of the batch.
             waiting: Rows that will be worked on later in the block; None means no others.
         """
-        self.active = self.alive & self._of_rows(rows)
-        self.waiting = self.active if waiting is None else self.alive & self._of_rows(waiting)
+        working = [alive and row for alive, row in zip(self.alive, rows, strict=True)]
+        if working != self.working:
+            self.working, self.active = working, column_of(working, self.tokens.device)
+        self.waiting = self.working
+        if waiting is not None:
+            self.waiting = [alive and row for alive, row in zip(self.alive, waiting, strict=True)]
 
-    def _of_rows(self, rows: Sequence[bool]) -> Tensor:
-        if all(rows):
-            return torch.ones_like(self.alive)
-        # A copy that blocks would wait for the device.
-        return torch.tensor(rows).to(self.tokens.device, non_blocking=True)[:, None]
+    @property
+    def steps_done(self) -> Tensor:
+        """(batch, 1) int64: steps spent on each row so far."""
+        return column_of(self.tally.steps, self.tokens.device)
+
+    def at(self, rows: slice) -> Area:
+        """The same columns again and again are cut out once."""
+        area = self.areas.get((rows.start, rows.stop))
+        if area is None or area.active is not self.active or area.given is not self.given:
+            if len(self.areas) == MOST_AREAS:
+                self.areas.clear()
+            area = self.areas[rows.start, rows.stop] = Area(
+                tokens=self.tokens[:, rows],
+                step_set=self.step_set[:, rows],
+                broken=self.broken[:, rows],
+                places=torch.arange(rows.stop - rows.start, device=self.tokens.device),
+                open=~self.given[:, rows] & self.active,
+                active=self.active,
+                given=self.given,
+            )
+        return area
 
     def open(self, rows: slice) -> Tensor:
-        """(batch, rows) bool: positions of working rows that may be written."""
-        return ~self.given[:, rows] & self.active
+        """(batch, rows) bool: positions of working rows that may be written; left alone."""
+        return self.at(rows).open
 
     def masked(self, rows: slice) -> Tensor:
         """(batch, rows) bool: positions of working rows that are still masked."""
-        return (self.tokens[:, rows] == self.family.mask_id) & self.open(rows)
+        area = self.at(rows)
+        return (area.tokens == self.family.mask_id) & area.open
 
     def write(
         self, rows: slice, chosen: Tensor, tokens: Tensor, confidence: Tensor | None = None
@@ -194,54 +220,43 @@ class Canvas:
             self.certainty.note(rows, chosen, confidence)
         if self.teacher is not None:
             tokens = self.teacher.corrected(rows, chosen, tokens)
-        area, steps = self.tokens[:, rows], self.step_set[:, rows]
-        torch.where(chosen, tokens, area, out=area)
-        torch.where(chosen, self.steps_done, steps, out=steps)
+        area = self.at(rows)
+        torch.where(chosen, tokens, area.tokens, out=area.tokens)
+        area.step_set.masked_fill_(chosen, len(self.tally.worked))
 
     def mask_again(self, rows: slice, chosen: Tensor) -> None:
         """Takes the chosen positions back, (batch, rows) bool."""
-        self.tokens[:, rows].masked_fill_(chosen, self.family.mask_id)
-        self.step_set[:, rows].masked_fill_(chosen, -1)
+        area = self.at(rows)
+        area.tokens.masked_fill_(chosen, self.family.mask_id)
+        area.step_set.masked_fill_(chosen, -1)
 
     def count_step(self, spent: LastPass) -> None:
         """Charges a step to the working rows, and what it keeps to those that wait for it."""
-        self.steps_done += self.active
         columns = spent.num_columns
-        price = self._width(spent.start, spent.stop) if columns is None else columns
-        price = price * spent.passes
-        self.nfe.add_(self.active, alpha=spent.passes)
-        if isinstance(price, int):
-            self.positions.add_(self.active, alpha=price)
-        else:
-            self.positions += self.active * price
-        if self.waiting is not self.active:
-            kept = self._width(spent.start, spent.kept)
-            self.positions += (self.waiting & ~self.active) * kept * spent.passes
+        if columns is None:
+            columns = self._widths(spent.start, spent.stop)
+        self.tally.charge_step(self.working, columns, spent.passes)
+        if self.waiting is not self.working:
+            idle = [
+                waits and not works for waits, works in zip(self.waiting, self.working, strict=True)
+            ]
+            self.tally.charge(idle, self._widths(spent.start, spent.kept), spent.passes)
 
-    def _width(self, start: int, stop: int) -> Tensor | int:
-        """How many columns are a row's own, (batch, 1) or the same for all."""
+    def _widths(self, start: int, stop: int) -> Sequence[int] | Tensor:
+        """How many of these columns are a row's own, one per row or (batch, 1) int64."""
+        if self.spans is not None:
+            return [max(min(stop, last) - max(start, first), 0) for first, last in self.spans]
         if self.valid is None:
-            return max(stop - start, 0)
+            return [max(stop - start, 0)] * len(self.prompts)
         return self.valid[:, start:stop].sum(dim=1, keepdim=True)
 
     def note_broken(self, rows: slice, broken: Tensor) -> None:
         """Keeps on the device where logits were unusable, (batch, rows) bool; `finish` reads it."""
-        self.broken[:, rows] |= broken
+        self.at(rows).broken.logical_or_(broken)
 
-    def end_rows(self, block: slice) -> None:
-        """Ends the rows that have an end-of-text in this block.
-
-        What is given behind it says that the text goes on: then it ends its own gap alone.
-        """
-        tokens, ended = self.tokens[:, block], torch.zeros_like(self.alive)
-        counted = ~self.given[:, block]
-        if self.given_columns is not None:
-            lasts = torch.tensor(self.given_columns.lasts).to(tokens.device, non_blocking=True)
-            columns = torch.arange(block.start, block.start + tokens.shape[1], device=tokens.device)
-            counted &= columns > lasts[:, None]
-        for end_id in self.family.end_ids:
-            ended |= ((tokens == end_id) & counted).any(dim=1, keepdim=True)
-        self.alive = self.alive & ~ended
+    def let_end(self, ended: Sequence[bool]) -> None:
+        """Ends these rows: later steps leave them alone."""
+        self.alive = [alive and not end for alive, end in zip(self.alive, ended, strict=True)]
 
     def finish(self, *, host_syncs: int) -> list[Generation]:
         """Reads the batch back: one Generation per prompt, in order.
@@ -251,26 +266,30 @@ class Canvas:
         Raises:
             UsageError: Logits were NaN, or infinite, at a position to decode.
         """
-        if bool(self.broken.any()):
+        tokens, steps, broken = torch.stack([self.tokens, self.step_set, self.broken]).tolist()
+        if any(map(any, broken)):
             raise unusable_logits()
-        left = (self.tokens == self.family.mask_id) & ~self.alive & ~self.given
-        tokens = torch.where(left, self.family.eos_id, self.tokens).tolist()
-        steps, nfe, positions = (
-            counts.tolist() for counts in (self.step_set, self.nfe, self.positions)
-        )
+        positions = self.tally.all_positions()
+        own = [slice(start, start + self.gen_length) for start in self.starts]
         return [
             generation_of(
-                self.prompts[row],
+                prompt,
                 self.family,
-                tokens=tokens[row][start : start + self.gen_length],
-                reveal_step=steps[row][start : start + self.gen_length],
-                nfe=nfe[row][0],
-                positions=positions[row][0],
+                tokens=self._read(row, tokens[row][own[row]]),
+                reveal_step=self.tally.own_steps(row, steps[row][own[row]]),
+                nfe=self.tally.nfe[row],
+                positions=positions[row],
                 host_syncs=host_syncs,
                 cache=self.cache,
             )
-            for row, start in enumerate(self.starts)
+            for row, prompt in enumerate(self.prompts)
         ]
+
+    def _read(self, row: int, tokens: list[int]) -> list[int]:
+        if self.alive[row]:
+            return tokens
+        eos, mask = self.family.eos_id, self.family.mask_id
+        return [eos if token == mask else token for token in tokens]
 
 
 def unusable_logits() -> UsageError:
@@ -279,12 +298,3 @@ def unusable_logits() -> UsageError:
         "the model's logits are NaN or infinite where a token is to be chosen; accepted: finite "
         "logits (a wider dtype, such as float32, may give them)"
     )
-
-
-def _starts(prompts: Sequence[Prompt], family: Family) -> list[int]:
-    """The column of each row's first canvas position."""
-    block, before = family.aligned_block or 1, [len(prompt.prefix) for prompt in prompts]
-    whole = max(length // block for length in before) * block
-    if family.aligned_block is None:
-        return [whole] * len(prompts)
-    return [whole + length % block for length in before]

@@ -42,17 +42,20 @@ class SamplerConfig:
     """
 
     sampler: str = "low_confidence"
-    """A name of `catalogue.py`, or several joined by "+": the order, and which are revealed."""
+    """A name of `dllm-eval samplers`, or several joined by "+": the order, and what is revealed."""
     steps: int = 64
-    """Denoising steps over the whole canvas; a `threshold` needs fewer or more."""
+    """Denoising steps over the whole canvas. Left out, they are what the family publishes for a
+    block times the blocks, else `gen_length`, one a token; 64 in a family that publishes no
+    decoding. An error where the tokens decide their number."""
     gen_length: int = DEFAULT_LENGTH
     """Canvas length in tokens."""
     block_length: int | None = None
-    """Blocks are finished left to right; None is one block, the whole canvas."""
+    """Tokens of a block; blocks are finished left to right. Unset is one block: the canvas."""
     temperature: float = 0.0
     """0 takes the most likely token; otherwise Gumbel noise is added to the logits."""
     threshold: float | None = None
-    """Reveal every position at least this confident (at least one), instead of a fixed quota."""
+    """Reveal every position whose token has at least this probability, and at least one, instead of
+    a fixed quota."""
     cfg_scale: float = 0.0
     """Classifier-free guidance; above 0 a step costs two forward passes."""
     eos_policy: EosPolicy = "none"
@@ -63,13 +66,13 @@ class SamplerConfig:
     """"reference" reproduces LLaDA's published `generate.py` token for token."""
     cache: CacheUse = "auto"
     """"auto" keeps the keys of finished blocks where attention only looks back, which is exact;
-    the others, for attention that looks everywhere, are approximate (`caches.py`)."""
+    "prefix", "dual", "delayed", where it looks everywhere, are approximate: answers may change."""
     cache_refresh: int | None = None
-    """Steps after which an approximate cache is filled anew; None is as it was published."""
+    """Steps after which an approximate cache is filled anew; unset is as it was published."""
 
     schedule: Schedule = "linear"
-    """How many per step: LLaDA's even quota; Dream's "time" grid, rounded down; or "bernoulli",
-    where each position is revealed on its own with the grid's probability."""
+    """How many per step: LLaDA's even quota ("linear"); Dream's "time" grid, rounded down; or
+    "bernoulli", where each position is revealed on its own with the grid's probability."""
     at_least: Floor = "one"
     """What a step with a `threshold` reveals at least: one position, or the schedule's quota."""
     strict_threshold: bool = False
@@ -88,11 +91,11 @@ class SamplerConfig:
     initial_length: int | None = None
     """Masks at the start, where the model chooses its length itself; `gen_length` is the most."""
     sub_block_length: int | None = None
-    """Sub-blocks are finished left to right inside a block."""
+    """Tokens of a sub-block; they are finished left to right inside a block."""
     first_token: FirstToken = "in_block"
     """"autoregressive" reveals a block's first token alone, before the rest of it."""
     edit_threshold: float | None = None
-    """Overwrite revealed tokens of the block when another one is more probable than this."""
+    """Overwrite revealed tokens of the block when another one has more than this probability."""
     max_edit_steps: int = 16
     """Most steps a block is edited for when no mask is left in it."""
     window: int | None = None

@@ -21,6 +21,7 @@ from dllm_eval.samplers.parts.part import Decision, Look
 from dllm_eval.samplers.reveal import RevealRule
 from dllm_eval.samplers.row_statistics import row_statistics
 from dllm_eval.samplers.rules import Step
+from dllm_eval.samplers.tally import column_of
 
 
 class ExpandingRule(GrowingRule):
@@ -80,7 +81,11 @@ class ExpandingRule(GrowingRule):
             self.host_syncs += 1
             index += 1
         self._measuring = False
-        self._use_more(part.eos_positions // 2, family.eos_id, self.canvas.alive)
+        self._use_more(
+            part.eos_positions // 2,
+            family.eos_id,
+            column_of(self.canvas.alive, self.canvas.tokens.device),
+        )
 
     def apply(self, prediction: Tensor, block: slice, step: Step) -> None:
         """Measures in the first phase, reveals in the second; and chooses what grows.

@@ -27,10 +27,11 @@ class GrowingRule(RevealRule):
         area = self._area
         if canvas.valid is None:
             canvas.valid = torch.ones_like(canvas.given)
+        canvas.spans = None
         initial = min(self.config.initial_length or canvas.gen_length, canvas.gen_length)
         slots = torch.arange(canvas.gen_length, device=canvas.tokens.device)
         self._settle(area, (slots < initial).expand(len(canvas.prompts), -1))
-        self._expansions = torch.zeros_like(canvas.steps_done)
+        self._expansions = torch.zeros_like(canvas.active, dtype=torch.int64)
 
     @property
     def _area(self) -> slice:
@@ -40,6 +41,7 @@ class GrowingRule(RevealRule):
         canvas = self.canvas
         if canvas.valid is not None:
             canvas.valid[:, area] = used
+        canvas.given = canvas.given.clone()
         canvas.given[:, area] = ~used
         canvas.tokens[:, area] = torch.where(used, canvas.tokens[:, area], canvas.family.eos_id)
 

@@ -14,11 +14,11 @@ from torch.nn import functional
 
 from dllm_eval.samplers.row_statistics import RowStatistics, join, join_columns, row_statistics
 
-TILE_COLUMNS = 4096
+TILE_COLUMNS = 8192
 """Ids whose logits exist at once."""
 
 TILE_ROWS = 256
-"""Rows that exist at once: with `TILE_COLUMNS` 4 MiB of logits, which a shared cache holds."""
+"""Rows that exist at once: with `TILE_COLUMNS` 8 MiB of logits, which a shared cache holds."""
 
 Finish = Callable[[Tensor, int], Tensor]
 """Makes of a tile's logits, (copies, rows, columns), and its first id those that count, (rows,

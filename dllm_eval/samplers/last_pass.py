@@ -3,6 +3,7 @@
 Plain data; knows no canvas and no model. `reader.py` fills it in, `canvas.py` charges it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -17,6 +18,7 @@ class LastPass:
     kept: int = 0
     """Columns before this one are held from now on."""
     stop: int = 0
-    num_columns: Tensor | None = None
-    """(batch, 1) int64: how many columns each row processed, where they are not the same ones in
-    every row; None where they are those from `start` to `stop`."""
+    num_columns: Sequence[int] | Tensor | None = None
+    """How many columns each row processed, where they are not the same ones in every row: plain
+    numbers, or (batch, 1) int64 where only the device knows them; None where they are those from
+    `start` to `stop`."""

@@ -1,9 +1,9 @@
 """The output head at the positions that are still masked, a few rows at a time.
 
 With a large vocabulary the logits are most of a step's memory, and the head much of its work; most
-samplers want one token and a few numbers per masked position. So the body runs first, the masked
-positions' states are gathered, and each chunk of their logits is reduced and dropped: on a CPU at
-temperature 0 a tile of the vocabulary (`head_tiles.py`), else some rows. The host knows how many
+samplers want one token and a few numbers per masked position. So the body runs first, its last
+layer at the masked positions alone, and each chunk of their logits is reduced and dropped: on a CPU
+at temperature 0 a tile of the vocabulary (`head_tiles.py`), else some rows. The host knows how many
 there are without asking the device. A drawn token takes numbers for its own position alone, so
 above temperature 0 the draws are others than with all logits. Knows states, heads and proposals;
 nothing of blocks and steps. `loop.py` asks whether it applies, `reveal.py` calls it.
@@ -34,6 +34,7 @@ from dllm_eval.samplers.proposal import (
     statistics_read,
     unusable,
 )
+from dllm_eval.samplers.reads import Reads
 from dllm_eval.samplers.row_statistics import RowStatistics
 
 LARGE_VOCABULARY = 8192
@@ -60,8 +61,12 @@ class HasStates(Protocol):
         rows: slice | None = None,
         time: Tensor | None = None,
         cache: KeyValues | None = None,
+        at: Tensor | None = None,
     ) -> Tensor:
-        """As `Denoiser.logits`, without the head: (batch, rows, width)."""
+        """As `Denoiser.logits`, without the head: (batch, rows, width).
+
+        Where `at` says which columns of the rows are wanted, (batch, reads): (batch, reads, width).
+        """
         ...
 
 
@@ -70,7 +75,8 @@ class States:
     """A forward pass whose head has not run yet."""
 
     hidden: Tensor
-    """(batch, rows, width); under guidance the copies without the prompt behind the batch."""
+    """(batch, reads, width); under guidance the copies without the prompt behind the batch."""
+    reads: Reads
     head: nn.Module
     scale: float = 0.0
     """Of guidance; see `reader.Reader.read`."""
@@ -84,19 +90,21 @@ class States:
         """How often each row is there."""
         return 2 if self.scale > 0 else 1
 
-    def logits(self, places: Tensor) -> Tensor:
-        """(places, vocab) logits, guided; a fresh tensor.
+    def logits(self, numbers: Tensor) -> Tensor:
+        """(numbers, vocab) logits, guided; a fresh tensor.
 
         Args:
-            places: (places,) int64, each request * rows + row.
+            numbers: (numbers,) int64, which of the reads.
         """
-        logits = self.guided(self.head(self.at(places)))
-        return logits if self.allowed is None else self.allowed.restrict(logits, places)
+        logits = self.guided(self.head(self.at(numbers)))
+        if self.allowed is None:
+            return logits
+        return self.allowed.restrict(logits, self.reads.places[numbers])
 
-    def at(self, places: Tensor) -> Tensor:
-        """(copies, places, width)."""
+    def at(self, numbers: Tensor) -> Tensor:
+        """(copies, numbers, width)."""
         flat = self.hidden.reshape(self.copies, -1, self.hidden.shape[2])
-        return flat.index_select(1, places)
+        return flat.index_select(1, numbers)
 
     def guided(self, logits: Tensor) -> Tensor:
         """(copies, places, columns) -> (places, columns)."""
@@ -111,7 +119,6 @@ class ReducedPrediction(Prediction):
     """What is kept of distributions: what the parts asked for, and no logits."""
 
     logits: Tensor = field(init=False, repr=False)
-    normaliser: Tensor = field(init=False, repr=False)
     kept: Mapping[Statistic, Tensor]
     """Each (batch, rows), zeros where nothing is masked."""
 
@@ -150,43 +157,35 @@ def tiled_head(head: nn.Module, config: SamplerConfig) -> TiledHead | None:
 
 
 def propose_masked(
-    states: States,
-    masked: Tensor,
-    counts: Sequence[int],
-    *,
-    config: SamplerConfig,
-    family: Family,
-    noise: Noise,
+    states: States, *, config: SamplerConfig, family: Family, noise: Noise
 ) -> Proposal:
     """As `proposal.propose`, at the masked positions alone; elsewhere it says nothing.
 
     Args:
         states: The forward pass.
-        masked: (batch, rows) bool.
-        counts: At least how many positions of each row of the batch are masked; as many are
-            computed, so that a request draws the same numbers in every batch.
         config: The sampler's settings.
         family: Which ids are special.
         noise: Each request's random numbers.
     """
-    places = _masked_first(masked, counts)
-    wanted = statistics_read(config)
+    reads, wanted = states.reads, statistics_read(config)
+    numbers = reads.counted()
+    places = reads.places[numbers]
     if states.tiled is not None:
-        row = _reduce_tiles(states, states.tiled, places, config, family)
+        row = _reduce_tiles(states, states.tiled, numbers, config, family)
         if states.allowed is not None:
             # The few constrained positions once more, from all of their logits.
-            logits = states.logits(states.allowed.places)
+            logits = states.logits(reads.numbers_of(states.allowed.places))
             forbid(logits, config, family)
             row = states.allowed.joined(row, statistics_of(logits, wanted), places)
-        return _spread([_kept_of(row, wanted)], places, masked)
-    owners = [request for request, count in enumerate(counts) for _ in range(count)]
+        return _spread([_kept_of(row, wanted)], places, reads.masked)
+    owners = [request for request, count in enumerate(reads.counts) for _ in range(count)]
     size = _chunk_rows(states, config)
     found = []
     for at in range(0, len(owners), size):
         own = noise.of(owners[at : at + size])
         # Under no name here, or two chunks of logits would exist at once.
-        found.append(_reduce(states.logits(places[at : at + size]), config, family, own, wanted))
-    return _spread(found, places, masked)
+        found.append(_reduce(states.logits(numbers[at : at + size]), config, family, own, wanted))
+    return _spread(found, places, reads.masked)
 
 
 def _chunk_rows(states: States, config: SamplerConfig) -> int:
@@ -195,16 +194,6 @@ def _chunk_rows(states: States, config: SamplerConfig) -> int:
     elements = CHUNK_ELEMENTS["cuda" if states.hidden.is_cuda else "cpu"]
     tensors = states.copies * (1 if is_greedy(config) else SAMPLED_SHARE)
     return max(1, elements // vocab // tensors)
-
-
-def _masked_first(masked: Tensor, counts: Sequence[int]) -> Tensor:
-    """(sum of counts,) int64: of each request its masked positions, as request * rows + row."""
-    batch, rows = masked.shape
-    order = masked.byte().argsort(dim=1, descending=True, stable=True)
-    order = order + torch.arange(0, batch * rows, rows, device=masked.device)[:, None]
-    if len(set(counts)) == 1:
-        return order[:, : counts[0]].flatten()
-    return torch.cat([own[:count] for own, count in zip(order, counts, strict=True)])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,7 +223,7 @@ def _reduce(
 
 
 def _reduce_tiles(
-    states: States, tiled: TiledHead, places: Tensor, config: SamplerConfig, family: Family
+    states: States, tiled: TiledHead, numbers: Tensor, config: SamplerConfig, family: Family
 ) -> RowStatistics:
     """The same without the logits ever existing together."""
     wanted = statistics_read(config)
@@ -245,7 +234,7 @@ def _reduce_tiles(
         return logits
 
     return tiled.reduce(
-        states.at(places),
+        states.at(numbers),
         finish=finish,
         entropy="entropy" in wanted,
         runner_up="second" in wanted,
@@ -253,7 +242,7 @@ def _reduce_tiles(
 
 
 def _kept_of(row: RowStatistics, wanted: set[Statistic]) -> _Reduced:
-    confidence = (row.best - row.normaliser).exp()
+    confidence = row.probability
     kept: dict[Statistic, Tensor] = {"best": confidence} if "best" in wanted else {}
     if row.entropy is not None:
         kept["entropy"] = row.entropy

@@ -240,7 +240,8 @@ class LatentRule:
 
     def _gamma(self, time: float) -> Tensor:
         device = self.canvas.tokens.device
-        return self.denoiser.chain.gamma(torch.tensor(time, dtype=torch.float64, device=device))
+        # Filled in on the device: a copy of a number from the host would wait for it.
+        return self.denoiser.chain.gamma(torch.full((), time, dtype=torch.float64, device=device))
 
     def _normal(self) -> Tensor:
         """(batch, length, latent_width) float64 noise.

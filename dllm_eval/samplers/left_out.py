@@ -78,4 +78,4 @@ def told(logits: Tensor, family: Family) -> Prediction:
     """What the shadow's logits say, (batch, rows, vocab); the mask token is never meant."""
     logits = logits.float()
     logits[..., family.mask_id].fill_(-torch.inf)
-    return Prediction(logits=logits, normaliser=logits.logsumexp(dim=-1))
+    return Prediction(logits=logits)

@@ -23,6 +23,7 @@ from dllm_eval.samplers.config import SamplerConfig
 from dllm_eval.samplers.noise import Noise
 from dllm_eval.samplers.reader import Reader
 from dllm_eval.samplers.reveal import RevealRule
+from dllm_eval.samplers.stop import end_rows
 
 
 def generate_batch(
@@ -87,14 +88,14 @@ def denoise(denoiser: Denoiser, canvas: Canvas, config: SamplerConfig) -> int:
         for step in rule.steps(block):
             rows = rule.rows(block)
             if late and isinstance(rule, RevealRule):
-                rule.apply_states(reader.states(rows, step), block, step)
+                rule.apply_states(reader.states(rows, step, rule.reads(rows)), block, step)
             else:
                 rule.apply(reader.read(rows, step, rule.self_conditioning), block, step)
             canvas.count_step(reader.last_pass)
         if config.stop == "eos" and index + 1 < len(blocks):
-            canvas.end_rows(block)
+            end_rows(canvas, block)
             host_syncs += 1
-            if not bool(canvas.alive.any()):
+            if not any(canvas.alive):
                 break
     return host_syncs + rule.host_syncs
 

@@ -49,6 +49,19 @@ they renew tokens by each layer's outputs or attention weights.
 
 """
 
+CHECKED = """\
+## How they are checked
+
+Each rule is compared, token for token, with a slow statement of it and, where there is one, with a
+closed form. `dllm-eval selftest` decodes on your machine from models whose distribution is known
+exactly. With one token a step the answers follow it for the orders random, left_to_right,
+confidence, margin and entropy. They do not for `low_confidence`, which looks at the token that was
+drawn and so prefers likely draws; it follows an exact law of its own. With k tokens a step accuracy
+is the closed form's. Revising samplers with their revision switched off are the plain ones. What
+each is worth on the shipped model: [reference-pair.md](reference-pair.md#samplers).
+
+"""
+
 INTRODUCTION = """\
 # Samplers
 
@@ -60,7 +73,7 @@ parts it names.
 `low_confidence` order and an even quota over `steps`. Every setting below is an argument of `dllm`
 and an axis of a sweep. With each of them go the flat settings, such as `temperature`, `top_p`,
 `block_length`, `eos_policy`, `cfg_scale`, `edit_threshold` and `cache`
-([samplers/config.py](../dllm_eval/samplers/config.py) says what each means). A step is one forward
+([arguments.md](arguments.md#decoding) says what each means). A step is one forward
 pass where nothing else is said.
 """
 
@@ -135,7 +148,7 @@ def markdown() -> str:
         names = [name for name in CATALOGUE if kind_of(name) == kind]
         if names:
             lines += [f"## {title}\n", *(part for name in names for part in _entry(name))]
-    lines.append(CACHES)
+    lines += [CACHES, CHECKED]
     lines.append("## Rules that come with a family's noise\n")
     lines.append("No names of `sampler`: a family brings its own along; these settings turn it.\n")
     lines.append("| rule | families | settings | source |\n| --- | --- | --- | --- |")

@@ -5,6 +5,7 @@ become decisions is `selection.py`. float32 throughout, on the rows that can be 
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
@@ -25,10 +26,13 @@ class Prediction:
 
     logits: Tensor
     """(batch, rows, vocab) float32, forbidden ids at -inf."""
-    normaliser: Tensor
-    """(batch, rows): logsumexp of the logits."""
     row: RowStatistics | None = None
     """What the proposal's own pass over the logits has told already."""
+
+    @cached_property
+    def normaliser(self) -> Tensor:
+        """(batch, rows): logsumexp of the logits."""
+        return self.logits.logsumexp(dim=-1) if self.row is None else self.row.normaliser
 
     def log_p(self) -> Tensor:
         """(batch, rows, vocab) log-probabilities."""
@@ -49,6 +53,8 @@ class Prediction:
 
     def best_probability(self) -> Tensor:
         """(batch, rows): of the most probable token, whatever was drawn."""
+        if self.row is not None:
+            return self.row.probability
         return (self.logits.amax(dim=-1) - self.normaliser).exp()
 
     def two_best(self) -> Tensor:
@@ -92,9 +98,9 @@ def propose(logits: Tensor, config: "SamplerConfig", family: Family, noise: Nois
         row = statistics_of(logits, statistics_read(config))
         return Proposal(
             tokens=row.token,
-            confidence=(row.best - row.normaliser).exp(),
-            broken=unusable(row.best),
-            prediction=Prediction(logits=logits, normaliser=row.normaliser, row=row),
+            confidence=row.probability,
+            broken=row.probability.isnan(),
+            prediction=Prediction(logits=logits, row=row),
         )
     drawn_from = filtered(logits, config)
     if config.temperature > 0:
@@ -109,12 +115,11 @@ def propose(logits: Tensor, config: "SamplerConfig", family: Family, noise: Nois
         for end_id in family.end_ids:
             logits[..., end_id] = -torch.inf
             best = torch.where(tokens == end_id, -torch.inf, best)
-    normaliser = logits.logsumexp(dim=-1)
-    confidence = (best - normaliser).exp()
+    prediction = Prediction(logits=logits)
+    confidence = (best - prediction.normaliser).exp()
     if config.eos_policy == "last":
         # Where only end-of-text is possible, -inf minus -inf is left.
         confidence = torch.where(best == -torch.inf, 0.0, confidence)
-    prediction = Prediction(logits=logits, normaliser=normaliser)
     return Proposal(tokens=tokens, confidence=confidence, broken=broken, prediction=prediction)
 
 

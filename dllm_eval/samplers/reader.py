@@ -3,12 +3,16 @@
 Knows the canvas and the model; knows nothing of rules. `loop.py` calls it.
 """
 
+from collections.abc import Sequence
+from functools import cached_property
+
 import torch
 from torch import Tensor
 
 from dllm_eval.api import Denoiser
 from dllm_eval.attention import KeyValues, stop_of
 from dllm_eval.families import Family
+from dllm_eval.packing import Packing
 from dllm_eval.samplers.allowed import Allowed
 from dllm_eval.samplers.caches import APPROXIMATE, ApproximateCache, check_cache
 from dllm_eval.samplers.canvas import Canvas
@@ -18,6 +22,8 @@ from dllm_eval.samplers.last_pass import LastPass
 from dllm_eval.samplers.late_head import HasStates, States, tiled_head
 from dllm_eval.samplers.latent import LatentDenoiser, read_latents
 from dllm_eval.samplers.left_out import left_out_by, num_columns
+from dllm_eval.samplers.packed import Packs, packing_of
+from dllm_eval.samplers.reads import Reads
 from dllm_eval.samplers.rules import Step
 
 
@@ -70,6 +76,9 @@ class Reader:
             time = torch.full((len(tokens),), step.time, device=tokens.device)
         if self.left_out is not None:
             logits = self.left_out.logits_and_leave_one_out(tokens, valid=valid, rows=rows)
+        elif self._packing is not None and isinstance(self.denoiser, Packs):
+            hidden = self.denoiser.states(tokens, rows=rows, packing=self._packing)
+            logits = self.denoiser.head(hidden)
         else:
             logits = self.denoiser.logits(
                 tokens,
@@ -86,15 +95,19 @@ class Reader:
             self.allowed.restrict(logits, rows)
         return logits
 
-    def states(self, rows: slice, step: Step) -> States:
-        """The same pass without the output head, where `late_head.applies`."""
+    def states(self, rows: slice, step: Step, reads: Reads) -> States:
+        """The same pass without the output head, where `late_head.applies`, at the masked rows."""
         if self._stateful is None:
             raise TypeError(
                 f"{type(self.denoiser).__name__} cannot leave its output head for later"
             )
         self.last_pass = self._plan(rows, step)
         tokens, valid = self._copies()
-        hidden = self._stateful.states(tokens, valid=valid, rows=rows, cache=self.cache)
+        at = (rows.start + reads.rows).repeat(len(tokens) // len(reads.rows), 1)
+        if self._packing is not None and isinstance(self.denoiser, Packs):
+            hidden = self.denoiser.states(tokens, rows=rows, at=at, packing=self._packing)
+        else:
+            hidden = self._stateful.states(tokens, valid=valid, rows=rows, cache=self.cache, at=at)
         head = self._stateful.head
         if self._tiled is None:
             self._tiled = tiled_head(head, self.config)
@@ -102,8 +115,22 @@ class Reader:
         if self.allowed is not None:
             allowed = self.allowed.at(rows, len(self.canvas.prompts))
         return States(
-            hidden=hidden, head=head, scale=self.scale, tiled=self._tiled, allowed=allowed
+            hidden=hidden,
+            reads=reads,
+            head=head,
+            scale=self.scale,
+            tiled=self._tiled,
+            allowed=allowed,
         )
+
+    @cached_property
+    def _packing(self) -> Packing | None:
+        """Made at the first pass: by then the rule has said whether the canvas moves."""
+        canvas = self.canvas
+        if canvas.spans is None or canvas.valid is None or self.cache is not None:
+            return None
+        spans = [*canvas.spans] * (2 if self.scale > 0 else 1)
+        return packing_of(self.denoiser, spans, canvas.tokens.shape[1])
 
     def _copies(self) -> tuple[Tensor, Tensor | None]:
         """Canvas and validity; under guidance with a copy whose prompts are masked behind them."""
@@ -133,13 +160,13 @@ class Reader:
             num_columns=self._num_columns(rows, step),
         )
 
-    def _num_columns(self, rows: slice, step: Step) -> Tensor | None:
-        if step.columns is not None:
-            each = torch.tensor(step.columns)
-            return each.to(self.canvas.tokens.device, non_blocking=True)[:, None]
-        if self.left_out is None:
-            return None
-        return num_columns(self.canvas.valid, self.canvas.tokens, rows)
+    def _num_columns(self, rows: slice, step: Step) -> Sequence[int] | Tensor | None:
+        if step.columns is not None or self.left_out is None:
+            return step.columns
+        spans = self.canvas.spans
+        if spans is None:  # the canvas moves, and the device alone knows how long it is
+            return num_columns(self.canvas.valid, self.canvas.tokens, rows)
+        return [stop - start + rows.stop - rows.start for start, stop in spans]
 
 
 def _is_exact(family: Family, scale: float) -> bool:

@@ -49,7 +49,7 @@ def propose_reference(
             row[own] = torch.rand(row[own].shape, generator=generator, device=row.device)
     else:
         score = logits.softmax(dim=-1).gather(-1, tokens[..., None])[..., 0]
-    prediction = Prediction(logits=logits, normaliser=logits.float().logsumexp(dim=-1))
+    prediction = Prediction(logits=logits)
     return Proposal(tokens=tokens, confidence=score, broken=broken, prediction=prediction)
 
 

@@ -60,7 +60,7 @@ class RenoiseRule:
         self.self_conditioning: Tensor | None = None
         """(batch, rows, vocab): the step before, as tempered logits; None at a block's first."""
         self._likeliest: Tensor | None = None
-        self._steps_unchanged = torch.zeros_like(canvas.steps_done)
+        self._steps_unchanged = torch.zeros_like(canvas.active, dtype=torch.int64)
         self._settled = torch.zeros_like(canvas.active)
 
     def prepare(self) -> None:
@@ -81,7 +81,7 @@ class RenoiseRule:
         ]
         canvas.work_on(self.noise.running)
         self.self_conditioning, self._likeliest = None, None
-        self._steps_unchanged = torch.zeros_like(canvas.steps_done)
+        self._steps_unchanged = torch.zeros_like(canvas.active, dtype=torch.int64)
         self._settled = torch.zeros_like(canvas.active)
         opened = canvas.open(block)
         canvas.write(block, opened, self._random(canvas.tokens[:, block]))
@@ -89,9 +89,11 @@ class RenoiseRule:
             yield Step(index=index, time=1 - index / count, next_time=1 - (index + 1) / count)
             if self.config.stop_entropy is None:
                 continue
-            canvas.active = canvas.active & ~self._settled
-            self.noise.running = canvas.active[:, 0].tolist()
+            settled: list[bool] = self._settled[:, 0].tolist()
             self.host_syncs += 1
+            working = zip(canvas.working, settled, strict=True)
+            canvas.work_on([works and not done for works, done in working])
+            self.noise.running = canvas.working
             if not any(self.noise.running):
                 break
 

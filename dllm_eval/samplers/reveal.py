@@ -5,7 +5,6 @@ A proposal (`proposal.py`) at every row asked for, the positions that may be rev
 tokens that are overwritten (`revision.py`). Knows no model; `loop.py` runs it.
 """
 
-from bisect import bisect_left
 from collections.abc import Iterator
 from itertools import accumulate
 from typing import Any, TypeVar
@@ -30,10 +29,11 @@ from dllm_eval.samplers.parts.part import (
     Select,
 )
 from dllm_eval.samplers.proposal import Prediction, Proposal, forbid, propose
+from dllm_eval.samplers.reads import Reads
 from dllm_eval.samplers.reference import propose_reference
 from dllm_eval.samplers.revision import edits
 from dllm_eval.samplers.rules import Step
-from dllm_eval.samplers.schedule import reveal_chances, step_counts
+from dllm_eval.samplers.schedule import reveal_chances, step_counts, steps_needed
 from dllm_eval.samplers.selection import select
 
 AnyMoment = TypeVar("AnyMoment", bound=Moment)
@@ -48,20 +48,22 @@ class RevealRule:
         self.noise = noise
         self.host_syncs = 0
         self.self_conditioning: Tensor | None = None
-        self.counts: list[int] = []
-        """How many positions each step of the block reveals, where none of them is given."""
-        self._row_counts: list[list[int]] | None = None
-        """The same of each row, where given tokens leave some of them fewer positions."""
+        self.counts: list[int] = []  # that each step of the block reveals, none being given
+        self._row_counts: list[list[int]] | None = None  # where given tokens leave some rows fewer
+        self._chances: list[float] = []  # with which each step reveals a position, for "bernoulli"
         self.order = config.order
         self.chooser = config.part(Select)
-        self._commits = config.part(Commit) is not None
+        self._adjust = config.part(Adjust)
+        self._blocks = config.part(Blocks)
+        self._commit = config.part(Commit)
         self._wide = any(part.whole_canvas for part in config.parts)
         self._leaves_out = any(part.leave_one_out for part in config.parts)
         self._memory: dict[str, dict[str, Tensor]] = {}
-        self._left: list[int] = []
-        """How many positions of the block each working row has left to reveal, at most."""
+        self._left: list[int] = []  # to reveal in the block, of each working row, at most
         self._first_alone = False
-        self._edited: Tensor | None = None
+        self._edits = config.edit_threshold is not None
+        self._edited = torch.zeros_like(canvas.active)
+        self._idle = torch.zeros_like(canvas.active, dtype=torch.int64)  # steps without a mask
 
     def prepare(self) -> None:
         """Nothing: the canvas is all masks."""
@@ -76,6 +78,10 @@ class RevealRule:
             return slice(block.start, max(self.canvas.starts) + self.canvas.gen_length)
         return block
 
+    def reads(self, rows: slice) -> Reads:
+        """Where the next pass is read; the host knows how many positions that are."""
+        return Reads.of(self.canvas.masked(rows), self._left)
+
     def steps(self, block: slice) -> Iterator[Step]:
         """As many as the schedule says, or until the working rows are done."""
         self._memory = {part.kind: {} for part in self.config.parts}
@@ -84,12 +90,18 @@ class RevealRule:
         steps = -(-self.config.steps_per_block * length // self.config.block)
         if self.chooser is not None:
             steps = self.chooser.num_steps(length, steps)
-        self.counts = step_counts(self.config.schedule, length, steps)
+        self._schedule(length, steps)
         self._row_counts = None
         if self.canvas.given_columns is not None:
             left = [length - taken for taken in self.canvas.given_columns.counts(block)]
             self._row_counts = [step_counts(self.config.schedule, n, steps) for n in left]
         return self._until_done(block) if self.config.adaptive else self._fixed(block)
+
+    def _schedule(self, length: int, steps: int) -> None:
+        """Says how many of a block's positions each step reveals, or with what chance."""
+        self.counts = step_counts(self.config.schedule, length, steps)
+        if self.config.schedule == "bernoulli":
+            self._chances = reveal_chances(len(self.counts))
 
     def _fixed(self, block: slice) -> Iterator[Step]:
         """No look at the device: a row is done when the counts add up to what it had to fill."""
@@ -101,7 +113,7 @@ class RevealRule:
         sums = [list(accumulate(own, initial=0)) for own in counts]
         if len(sums) == 1:
             sums = sums * len(masked)
-        needed = [_steps_needed(own, number) for own, number in zip(sums, masked, strict=True)]
+        needed = [steps_needed(own, number) for own, number in zip(sums, masked, strict=True)]
         for index in range(max(needed)):
             if index == 0 or index in needed:
                 self._work_on([index < steps for steps in needed])
@@ -125,31 +137,36 @@ class RevealRule:
         if self.canvas.given_columns is not None:
             there = self.canvas.given_columns.holds(block.start)
             begins = [own and not given for own, given in zip(begins, there, strict=True)]
-        index, idle = 0, torch.zeros_like(self.canvas.steps_done)
+        index, self._idle = 0, torch.zeros_like(self.canvas.active, dtype=torch.int64)
         if self.config.first_token == "autoregressive" and any(begins):
             # A step of its own, so that a row draws the same noise whatever else is in the batch.
             self._first_alone = True
-            self.canvas.work_on(begins, waiting)
-            self.noise.running = begins
+            self._work_on(begins, waiting)
             left, self._left = self._left, [int(begun) for begun in begins]
             yield Step(index=index)
             self._left = [count - begun for count, begun in zip(left, begins, strict=True)]
             self._first_alone = False
         self._work_on(waiting)
         while any(self.noise.running):
-            masked = self.canvas.masked(block).any(dim=1, keepdim=True)
+            before = self.canvas.masked(block) if self._edits else None
             yield Step(index=index)
-            left_now = self.canvas.masked(block).sum(dim=1, keepdim=True)
-            going_on = left_now > 0
-            if self._edited is not None:
-                idle += ~going_on
-                unsettled = (masked | self._edited) & (idle <= self.config.max_edit_steps)
-                going_on = going_on | unsettled
-            self.canvas.active = self.canvas.active & going_on
-            active, self._left = torch.cat([self.canvas.active, left_now], dim=1).T.tolist()
-            self.noise.running = [bool(working) for working in active]
+            told = self.canvas.masked(block).sum(dim=1, keepdim=True)
+            if before is not None:
+                told = torch.cat([told, self._unsettled(before, told)], dim=1)
+            rows: list[list[int]] = told.tolist()
+            self._left = [left for left, *_ in rows]
+            self._work_on([any(row) for row in rows])
             self.host_syncs += 1
             index += 1
+
+    def _unsettled(self, before: Tensor, left: Tensor) -> Tensor:
+        """(batch, 1) bool: rows that had masks (batch, block) before the step, or were edited.
+
+        Not for longer than `max_edit_steps` steps with no mask `left`, (batch, 1) int64.
+        """
+        self._idle += left == 0
+        in_time = (self._idle <= self.config.max_edit_steps) & self.canvas.active
+        return (before.any(dim=1, keepdim=True) | self._edited) & in_time
 
     def _with_masks(self, block: slice, rows: list[bool]) -> list[bool]:
         """Those rows that an early commit has not filled in already."""
@@ -158,9 +175,9 @@ class RevealRule:
         found: list[bool] = self.canvas.masked(block).any(dim=1).tolist()
         return found
 
-    def _work_on(self, rows: list[bool]) -> None:
-        self.canvas.work_on(rows)
-        self.noise.running = rows
+    def _work_on(self, rows: list[bool], waiting: list[bool] | None = None) -> None:
+        self.canvas.work_on(rows, waiting)
+        self.noise.running = self.canvas.working
 
     def apply(self, prediction: Tensor, block: slice, step: Step) -> None:
         """Proposes, chooses, writes."""
@@ -175,7 +192,7 @@ class RevealRule:
         look, broken = self._look_at(prediction, block, step)
         decision = self._decide(look)
         chosen, touched = decision.reveal, look.eligible
-        if self._commits:
+        if self._commit is not None:
             touched = touched | chosen  # what is filled in at once lies behind the block
         if self.config.edit_threshold is not None:
             may, threshold = look.editable(), self.config.edit_threshold
@@ -217,10 +234,11 @@ class RevealRule:
             score=proposal.confidence,
             leave_one_out=left_out,
         )
-        blocks = config.part(Blocks)
-        if blocks is not None:
-            look = _with(look, eligible=blocks.narrow(self._remembering(look, blocks)))
-        return _with(look, score=self._score(look)), proposal.broken
+        if self._blocks is not None:
+            eligible = self._blocks.narrow(self._remembering(look, self._blocks))
+            look = look.changed(eligible=eligible)
+        score = self._score(look)
+        return look if score is look.score else look.changed(score=score), proposal.broken
 
     def _score(self, look: Look) -> Tensor:
         if self.config.mode == "reference":
@@ -236,17 +254,16 @@ class RevealRule:
             decision = select(look)
         else:
             decision = self.chooser.decide(self._remembering(look, self.chooser))
-        commit = self.config.part(Commit)
-        if commit is None:
+        if self._commit is None:
             return decision
-        done = commit.commit(self._remembering(look, commit))
+        done = self._commit.commit(self._remembering(look, self._commit))
         remask = None if decision.remask is None else decision.remask & ~done
         rest = self.canvas.masked(look.rows) & done
         return Decision(reveal=decision.reveal | rest, remask=remask)
 
     def _remembering(self, moment: AnyMoment, part: Part) -> AnyMoment:
         """The same moment with the part's own memory."""
-        return _with(moment, memory=self._memory.setdefault(part.kind, {}))
+        return moment.changed(memory=self._memory.setdefault(part.kind, {}))
 
     def _eligible(self, rows: slice, block: slice) -> Tensor:
         return eligible_positions(self.canvas, self.config, rows, block)
@@ -256,7 +273,7 @@ class RevealRule:
             return 1
         index = min(step.index, len(self.counts) - 1)
         if self.config.schedule == "bernoulli":
-            return reveal_chances(len(self.counts))[index]
+            return self._chances[index]
         if self._row_counts is None:
             return self.counts[index]
         own = [counts[index] for counts in self._row_counts]
@@ -267,14 +284,10 @@ class RevealRule:
     def _propose(self, prediction: Tensor | States, moment: dict[str, Any]) -> Proposal:
         config, family = self.config, self.canvas.family
         if isinstance(prediction, States):
-            masked = self.canvas.masked(moment["rows"])
-            return propose_masked(
-                prediction, masked, self._left, config=config, family=family, noise=self.noise
-            )
-        adjust = config.part(Adjust)
-        if adjust is not None and not self._first_alone:
-            now = self._remembering(Moment(**moment), adjust)
-            prediction = adjust.adjust(prediction.float(), now)
+            return propose_masked(prediction, config=config, family=family, noise=self.noise)
+        if self._adjust is not None and not self._first_alone:
+            now = self._remembering(Moment(**moment), self._adjust)
+            prediction = self._adjust.adjust(prediction.float(), now)
         if self.canvas.teacher is not None:
             forbid(prediction, config, family)
             self.canvas.teacher.look(prediction, moment["rows"])
@@ -285,13 +298,3 @@ class RevealRule:
             for start, prompt in zip(self.canvas.starts, self.canvas.prompts, strict=True)
         ]
         return propose_reference(prediction, config, family, self.noise, own)
-
-
-def _with(moment: AnyMoment, **changes: Any) -> AnyMoment:  # noqa: ANN401 - of any field
-    """As `dataclasses.replace`, in a fifth of its time, which counts once a step."""
-    return type(moment)(**{**vars(moment), **changes})
-
-
-def _steps_needed(sums: list[int], masked: int) -> int:
-    """Steps until the sums of the counts reach `masked`; all of them where they never do."""
-    return min(bisect_left(sums, masked), len(sums) - 1)

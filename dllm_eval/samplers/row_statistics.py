@@ -43,12 +43,17 @@ class RowStatistics:
     """float32: the largest logit; NaN where the row holds a NaN, so that nobody trusts it."""
     token: Tensor
     """int64: the lowest id that has it; means nothing where `best` is not finite."""
-    normaliser: Tensor
-    """float32: logsumexp of the row; no finite number where `best` is none."""
+    probability: Tensor
+    """float32: of that token; NaN where `best` is not finite."""
     entropy: Tensor | None
     """float32, nats; NaN where `best` is not finite; None where not asked for."""
     runner_up: Tensor | None
     """float32: the second largest logit, `best` itself on a tie; None where not asked for."""
+
+    @property
+    def normaliser(self) -> Tensor:
+        """float32: logsumexp of the row; NaN where `best` is not finite."""
+        return self.best - self.probability.log()
 
 
 def row_statistics(
@@ -77,7 +82,7 @@ def row_statistics(
     return RowStatistics(
         best=found.best.view(shape),
         token=found.token.view(shape),
-        normaliser=found.normaliser.view(shape),
+        probability=found.probability.view(shape),
         entropy=None if found.entropy is None else found.entropy.view(shape),
         runner_up=None if found.runner_up is None else found.runner_up.view(shape),
     )
@@ -107,7 +112,7 @@ def join(parts: list[RowStatistics]) -> RowStatistics:
     return RowStatistics(
         best=torch.cat([part.best for part in parts]),
         token=torch.cat([part.token for part in parts]),
-        normaliser=torch.cat([part.normaliser for part in parts]),
+        probability=torch.cat([part.probability for part in parts]),
         entropy=torch.cat(entropies) if entropies else None,
         runner_up=torch.cat(runners_up) if runners_up else None,
     )
@@ -145,7 +150,7 @@ def join_columns(parts: Sequence[RowStatistics], starts: Sequence[int]) -> RowSt
     return RowStatistics(
         best=best[0],
         token=tokens.gather(0, at)[0],
-        normaliser=normaliser,
+        probability=(best[0] - normaliser).exp(),
         entropy=spread,
         runner_up=second,
     )
@@ -173,7 +178,7 @@ def _reduce(
     return RowStatistics(
         best=best,
         token=token,
-        normaliser=total.log() + top[:, 0],
+        probability=(best - top[:, 0]).exp() / total,
         entropy=spread,
         runner_up=second,
     )
@@ -181,18 +186,19 @@ def _reduce(
 
 def _reduce_small(logits: Tensor, *, entropy: bool, runner_up: bool) -> RowStatistics:
     best, token = logits.max(dim=-1)
-    log_p = logits.log_softmax(dim=-1)
     spread = second = None
-    # One fused operation gives all of it; the best token's log-probability is the largest.
-    normaliser = best - log_p.amax(dim=-1)
     if entropy:
+        log_p = logits.log_softmax(dim=-1)
+        probability = log_p.amax(dim=-1).exp()
         log_p.clamp_(min=NO_MASS)
         spread = -torch.linalg.vecdot(log_p.exp(), log_p)
+    else:
+        probability = logits.softmax(dim=-1).amax(dim=-1)
     if runner_up:
         several = logits.shape[-1] > 1
         second = logits.topk(2, dim=-1).values[..., 1] if several else best - torch.inf
     return RowStatistics(
-        best=best, token=token, normaliser=normaliser, entropy=spread, runner_up=second
+        best=best, token=token, probability=probability, entropy=spread, runner_up=second
     )
 
 

@@ -1,5 +1,7 @@
 """How many positions each step reveals. Plain numbers, known before the first forward pass."""
 
+from bisect import bisect_left
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -52,3 +54,8 @@ def reveal_chances(steps: int) -> list[float]:
     grid = np.linspace(1.0, SMALLEST_TIME, steps + 1, dtype=np.float32)
     chances = [float(1 - after / before) for before, after in pairwise(grid)]
     return [*chances[:-1], 1.0]
+
+
+def steps_needed(sums: Sequence[int], masked: int) -> int:
+    """Steps until the sums of the counts reach `masked`; all of them where they never do."""
+    return min(bisect_left(sums, masked), len(sums) - 1)

@@ -29,23 +29,44 @@ def select(look: Look) -> Decision:
         # replacement (arXiv 1903.06059). What comes last must stay above what is not eligible.
         score = (score / config.position_temperature).clamp(min=torch.finfo(score.dtype).min)
         score = score + look.noise.gumbel(score)
-    return Decision(reveal=by_quota(score, eligible, quota))
+    if config.mode == "reference" and isinstance(quota, int):
+        return Decision(reveal=as_published(score, eligible, quota))
+    return Decision(reveal=by_quota(score, eligible, quota, places=look.places))
 
 
-def by_quota(score: Tensor, eligible: Tensor, count: int | Tensor) -> Tensor:
-    """The `count` eligible positions with the highest score in every row.
+def as_published(score: Tensor, eligible: Tensor, count: int) -> Tensor:
+    """As `by_quota`, with equals in the order of `topk`, which LLaDA's `generate.py` takes."""
+    ranked = torch.where(eligible, score, -torch.inf)
+    best = ranked.topk(min(count, ranked.shape[1]), dim=1).indices
+    return torch.zeros_like(eligible).scatter_(1, best, True) & eligible
+
+
+def by_quota(
+    score: Tensor, eligible: Tensor, count: int | Tensor, *, places: Tensor | None = None
+) -> Tensor:
+    """The `count` eligible positions with the highest score in every row; of equals the leftmost.
+
+    Confidences that round to 1 are equals, and which of them are taken must not hang on whether
+    the rows of a batch have one count or several, as `topk` would have it.
 
     Args:
         score: (batch, rows).
         eligible: (batch, rows) bool.
         count: The same for all rows, or (batch, 1) int64.
+        places: (rows,) int64: 0, 1, 2, ..., where they are at hand.
 
     Returns:
         (batch, rows) bool.
     """
     ranked = torch.where(eligible, score, -torch.inf)
     if isinstance(count, int):
-        best = ranked.topk(min(count, ranked.shape[1]), dim=1).indices
+        if count == 1:
+            best = ranked.max(dim=1, keepdim=True).indices
+            if places is not None:
+                # The commonest case, in as few operations as it takes.
+                return (places == best) & eligible
+        else:
+            best = ranked.argsort(dim=1, descending=True, stable=True)[:, :count]
         return torch.zeros_like(eligible).scatter_(1, best, True) & eligible
     order = ranked.argsort(dim=1, descending=True, stable=True)
     places = torch.arange(ranked.shape[1], device=ranked.device)

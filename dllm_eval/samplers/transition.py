@@ -104,7 +104,8 @@ class TransitionRule:
         """Draws when each mask falls; gives each step at which one does, and in which rows."""
         masked = self.canvas.masked(block)
         fall = self.noise.uniform(masked.double())  # the time at which a mask falls is uniform
-        later = torch.tensor(times[-2:0:-1], dtype=fall.dtype, device=fall.device)  # ascending
+        later = torch.tensor(times[-2:0:-1], dtype=fall.dtype)  # ascending
+        later = later.to(fall.device, non_blocking=True)
         due = len(later) - torch.searchsorted(later, fall, right=True)
         self._due = due
         self.host_syncs += 1

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from dllm_eval.samplers.reveal import RevealRule
 from dllm_eval.samplers.rules import Step
-from dllm_eval.samplers.schedule import step_counts
 
 
 class WindowRule(RevealRule):
@@ -36,7 +35,7 @@ class WindowRule(RevealRule):
     def steps(self, block: slice) -> Iterator[Step]:
         """Steps until every row has reached the block's end, or an end-of-text."""
         length = block.stop - block.start
-        self.counts = step_counts(self.config.schedule, length, self.config.steps_per_block)
+        self._schedule(length, self.config.steps_per_block)
         self._work_on([count > 0 for count in self.canvas.open_counts(block)])
         self._finished = self._filled = [0] * len(self.canvas.prompts)
         index = 0
@@ -100,7 +99,7 @@ class WindowRule(RevealRule):
             for end_id in family.end_ids:
                 ends |= (tokens == end_id) * leading
         ended = ends.any(dim=1, keepdim=True)
-        self.canvas.alive = self.canvas.alive & ~ended
         self.host_syncs += 1
         filled, stopped = torch.cat([leading.sum(dim=1, keepdim=True), ended.long()], 1).T.tolist()
+        self.canvas.let_end(stopped)
         return filled, [bool(stop) for stop in stopped]

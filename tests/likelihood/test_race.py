@@ -22,6 +22,13 @@ def normal(generator: np.random.Generator, shape: tuple[int, ...]) -> Values:
     return generator.normal(size=shape)
 
 
+def very_skewed(generator: np.random.Generator, shape: tuple[int, ...]) -> Values:
+    """Variance 1, skewness -6.2."""
+    draws = np.exp(generator.normal(size=shape) - 0.5)
+    values: Values = (1.0 - draws) / np.sqrt(np.exp(1.0) - 1)
+    return values
+
+
 def heavy(generator: np.random.Generator, shape: tuple[int, ...]) -> Values:
     values: Values = generator.standard_t(3, size=shape) / 3**0.5
     return values
@@ -82,6 +89,7 @@ REGIMES = {
     "much in common": Regime(gap=1.0, sd=10.0, correlation=0.9),
     "heavy tails": Regime(gap=0.5, sd=4.0, law=heavy, unequal=True),
     "skewed": Regime(gap=0.5, sd=4.0, law=skewed, unequal=True),
+    "very skewed": Regime(gap=0.5, sd=4.0, law=very_skewed, unequal=True),
     "few draws": Regime(gap=0.5, sd=4.0, unequal=True, draws=12),
 }
 
@@ -125,9 +133,11 @@ def beaten_slowly(values: Values, num_draws: int, race: float) -> list[bool]:
         found = False
         for j in range(choices):
             differences = [values[j][k] - values[i][k] for k in range(num_draws)]
-            mean = sum(differences) / num_draws
-            squares = sum((d - mean) ** 2 for d in differences) / (num_draws - 1)
-            spread = (squares * (1 / num_draws - 1 / of)) ** 0.5
+            middle = sum(differences) / num_draws
+            differences.append(middle - 2 * (middle - min(differences)))
+            mean = sum(differences) / (num_draws + 1)
+            squares = sum((d - mean) ** 2 for d in differences) / num_draws
+            spread = (squares * (1 / (num_draws + 1) - 1 / (of + 1))) ** 0.5
             if j == i or mean <= 0:
                 continue
             tail = stats.t.sf(mean / spread, num_draws - 1)

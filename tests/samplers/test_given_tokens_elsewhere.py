@@ -178,9 +178,9 @@ def test_the_late_head_is_asked_at_masked_positions_alone(
     seen: list[int] = []
     run = late_head.propose_masked
 
-    def watched(*args: Any, **options: Any) -> Any:
-        seen.append(sum(args[2]))
-        return run(*args, **options)
+    def watched(states: Any, **options: Any) -> Any:
+        seen.append(sum(states.reads.counts))
+        return run(states, **options)
 
     monkeypatch.setattr("dllm_eval.samplers.reveal.propose_masked", watched)
     late = generate_batch(model, asked, config)

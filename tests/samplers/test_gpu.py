@@ -20,6 +20,10 @@ pytestmark = pytest.mark.gpu
     [
         {"steps": 8},
         {"steps": 4, "block_length": 8},
+        {"steps": 8, "cfg_scale": 1.0},
+        {"steps": 8, "temperature": 0.8, "top_k": 20},
+        {"steps": 8, "sampler": "entropy"},
+        {"steps": 8, "sampler": "margin", "eos_policy": "last"},
         {"steps": 8, "block_length": 8, "cache": "prefix"},
         {"steps": 8, "block_length": 8, "cache": "dual"},
         {"steps": 8, "block_length": 8, "cache": "delayed"},

@@ -11,68 +11,15 @@ from typing import Any
 
 import pytest
 import torch
+from mixing_model import EOS, EOT, MASK, PROMPTS, WIDTH, model_of
 from small_transformer import small_model
-from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch import nn
 
 from dllm_eval.api import Prompt
 from dllm_eval.denoiser import ModelDenoiser
-from dllm_eval.errors import UsageError
-from dllm_eval.families import Family
 from dllm_eval.samplers import SamplerConfig, generate_batch, head_tiles, late_head
-from dllm_eval.samplers.canvas import Canvas
 from dllm_eval.samplers.catalogue import CATALOGUE, Preset
-from dllm_eval.samplers.loop import denoise
 from dllm_eval.samplers.reader import Reader
-
-WIDTH = 12
-EOS, EOT, MASK, PAD = 1, 2, 3, 0
-PROMPTS = [
-    Prompt(prefix=(5, 6, 7), seed=1),
-    Prompt(prefix=(9, 4, 8, 11, 6), seed=2),
-    Prompt(prefix=(8,), suffix=(10, 12), seed=3),
-]
-
-
-class Mixing(nn.Module):
-    """Every state depends on all tokens that may be seen, and on places."""
-
-    def __init__(self, vocab: int, generator: torch.Generator) -> None:
-        super().__init__()
-
-        def weights(rows: int) -> nn.Parameter:
-            return nn.Parameter(torch.randn(rows, WIDTH, generator=generator), requires_grad=False)
-
-        self.tokens, self.places, self.mix = weights(vocab), weights(128), weights(WIDTH)
-
-    def forward(
-        self, input_ids: Tensor, *, mask: Tensor | None, positions: Tensor | None, **_: object
-    ) -> Tensor:
-        if positions is None:
-            positions = torch.arange(input_ids.shape[1], device=input_ids.device)[None]
-        hidden: Tensor = self.tokens[input_ids] + self.places[positions]
-        seen = torch.ones_like(input_ids, dtype=torch.bool) if mask is None else mask[:, 0, -1]
-        keys = torch.tanh(hidden @ self.mix) * seen[..., None]
-        return torch.tanh(hidden + 2 * keys.sum(1, keepdim=True) / seen.sum(1)[:, None, None])
-
-
-def model_of(vocab: int = 29, *, seed: int = 0, shift: int = 0) -> ModelDenoiser:
-    generator = torch.Generator().manual_seed(seed)
-    head = nn.Linear(WIDTH, vocab)
-    with torch.no_grad():
-        head.weight.copy_(torch.randn(vocab, WIDTH, generator=generator))
-        head.bias.copy_(torch.randn(vocab, generator=generator))
-    head.requires_grad_(requires_grad=False)
-    family = Family(
-        name="mixing",
-        mask_id=MASK,
-        eos_id=EOS,
-        eot_id=EOT,
-        pad_id=PAD,
-        logits_shift=shift,
-        context_length=128,
-    )
-    return ModelDenoiser(body=Mixing(vocab, generator), head=head, family=family)
 
 
 @pytest.fixture(autouse=True)
@@ -314,112 +261,3 @@ def test_a_sampler_that_may_look_at_anything_gets_all_logits(
         config = SamplerConfig.from_mapping({"gen_length": 4, **settings})
         assert not late_head.applies(model, config)
         generate_batch(model, PROMPTS, config)
-
-
-class Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Remembers how many numbers the largest tensor has that any operation gave."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.numel = 0
-        self.reads: list[str] = []
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        del types
-        found = func(*args, **(kwargs or {}))
-        for each in found if isinstance(found, (tuple, list)) else (found,):
-            # A view of the weights is not new.
-            if isinstance(each, Tensor) and "aten.t." not in str(func):
-                self.numel = max(self.numel, each.numel())
-        if func.__name__.split(".")[0] in ("_local_scalar_dense", "nonzero"):
-            self.reads.append(func.__name__)
-        return found
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {},
-        {"sampler": "entropy"},
-        {"sampler": "margin", "block_length": 16},
-        {"cfg_scale": 1.0},
-        {"temperature": 1.0},
-        {"temperature": 1.0, "top_k": 5, "eos_policy": "last"},
-    ],
-    ids=str,
-)
-def test_no_tensor_grows_with_canvas_times_vocabulary(
-    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    vocab, rows = 3000, 8
-    elements = rows * vocab
-    monkeypatch.setattr(late_head, "CHUNK_ELEMENTS", {"cpu": elements, "cuda": elements})
-    monkeypatch.setattr(head_tiles, "TILE_ROWS", elements // 700)
-    monkeypatch.setattr(head_tiles, "TILE_COLUMNS", 700)
-    model = model_of(vocab)
-    largest = []
-    for length in (32, 64):
-        config = SamplerConfig(gen_length=length, steps=4, **settings)
-        canvas = Canvas.build(
-            PROMPTS,
-            family=model.family,
-            vocab_size=vocab,
-            gen_length=length,
-            device=model.device,
-        )
-        with torch.no_grad(), Largest() as seen:
-            denoise(model, canvas, config)
-        largest.append(seen.numel)
-        assert seen.reads == []  # nor does the host wait
-    assert max(largest) <= elements
-    assert largest[0] == largest[1]
-
-
-def test_a_model_that_gives_no_numbers_is_an_error_here_too() -> None:
-    model = model_of()
-    bias = torch.zeros(29)
-    bias[7] = torch.nan
-    model.head.load_state_dict({"bias": bias}, strict=False)
-    config = SamplerConfig(gen_length=8, steps=4)
-    with pytest.raises(UsageError, match="NaN or infinite"):
-        generate_batch(model, PROMPTS, config)
-
-
-def test_half_precision_is_read_as_it_is() -> None:
-    model = model_of()
-    model.head.bfloat16()
-    for parameter in model.body.parameters():
-        parameter.data = parameter.data.bfloat16()
-    config = SamplerConfig(gen_length=8, steps=4, sampler="entropy")
-    for out in generate_batch(model, PROMPTS, config):
-        assert MASK not in out.tokens
-
-
-def test_a_small_vocabulary_keeps_to_the_simple_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
-    model = model_of()
-    assert not late_head.applies(model, SamplerConfig())
-    assert late_head.applies(model_of(late_head.LARGE_VOCABULARY), SamplerConfig())
-
-
-@pytest.mark.gpu
-@pytest.mark.filterwarnings("ignore:TRITON_DEFAULT_FP_FUSION")  # Triton 3.9 on its next version
-@pytest.mark.parametrize("sampler", ["low_confidence", "entropy", "margin"])
-def test_the_host_does_not_wait_on_the_device(
-    sampler: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(late_head, "CHUNK_ELEMENTS", {"cpu": 2**16, "cuda": 2**16})
-    model, config = model_of(9001), SamplerConfig(gen_length=16, steps=4, sampler=sampler)
-    on_cpu = generate_batch(model, PROMPTS, config)
-    moved = ModelDenoiser(body=model.body.cuda(), head=model.head.cuda(), family=model.family)
-    canvas = Canvas.build(
-        PROMPTS, family=model.family, vocab_size=9001, gen_length=16, device=moved.device
-    )
-    assert generate_batch(moved, PROMPTS, config) == on_cpu  # compiles the kernel, too
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        with torch.inference_mode():
-            assert denoise(moved, canvas, config) == 0
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
-    assert canvas.finish(host_syncs=0) == on_cpu

@@ -192,3 +192,15 @@ def test_a_row_stops_where_the_engine_stops(folder: Path, causal: Causal) -> Non
         assert out.nfe == passes
         stopped += len(tokens) < 24
     assert 0 < stopped < len(prompts)
+
+
+def test_a_window_may_reveal_by_chance(folder: Path) -> None:
+    """The time grid's chances are those of each block's own steps, in a window, too."""
+    model = load_model(str(folder), device="cpu")
+    settings = {"gen_length": 6, "block_length": 3, "steps": 6, "window": 2}
+    config = SamplerConfig.from_mapping({**settings, "schedule": "bernoulli"}, model.family)
+    prompts = [Prompt(prefix=prefix, seed=seed) for seed, prefix in enumerate(PROMPTS)]
+    for prompt, found in zip(prompts, generate_batch(model, prompts, config), strict=True):
+        [alone] = generate_batch(model, [prompt], config)
+        assert MASK not in found.tokens
+        assert (found.tokens, found.reveal_step) == (alone.tokens, alone.reveal_step)

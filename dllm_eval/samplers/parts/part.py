@@ -9,9 +9,8 @@ batch. `reveal.RevealRule` asks the parts; `catalogue.py` names them. Knows no m
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-import torch
 from torch import Tensor
 
 from dllm_eval.samplers.parts.settings import check_settings
@@ -59,7 +58,13 @@ class Moment:
     @property
     def places(self) -> Tensor:
         """(rows,) int64: 0, 1, 2, ..."""
-        return torch.arange(self.rows.stop - self.rows.start, device=self.canvas.tokens.device)
+        return self.canvas.at(self.rows).places
+
+    def changed(self, **changes: Any) -> Self:  # noqa: ANN401 - of any field
+        """As `dataclasses.replace`, in a tenth of its time, which counts once a step."""
+        twin = object.__new__(type(self))
+        vars(twin).update(vars(self), **changes)
+        return twin
 
     def editable(self) -> Tensor:
         """(batch, rows) bool: canvas positions of working rows that hold a token already."""

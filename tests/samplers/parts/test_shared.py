@@ -34,6 +34,18 @@ def test_ties_fall_as_they_are_revealed() -> None:
                 assert first == set(taken[row].nonzero()[:, 0].tolist())
 
 
+def test_equal_scores_are_taken_from_the_left_however_the_count_is_given() -> None:
+    """A row's answer must not hang on whether the other rows of its batch have its count."""
+    generator, columns = torch.Generator().manual_seed(1), torch.arange(40)
+    for _ in range(20):
+        score = torch.randint(0, 3, (3, 40), generator=generator).float()
+        eligible = torch.rand(3, 40, generator=generator) < 0.8
+        for count in (1, 2, 7, 40, 50):
+            own = by_quota(score, eligible, torch.full((3, 1), count))
+            assert torch.equal(by_quota(score, eligible, count), own)
+            assert torch.equal(by_quota(score, eligible, count, places=columns), own)
+
+
 def test_only_an_unbroken_beginning_counts() -> None:
     passes = torch.tensor([[1, 1, 0, 1], [0, 1, 1, 1], [1, 1, 1, 1]]).bool()
     assert unbroken(passes).tolist() == [[2], [0], [4]]
