@@ -1,7 +1,7 @@
 """Multiple-choice questions for the benchmarks of likelihood: the reference pair's, and simulated.
 
 Knows lm-eval's tasks, token ids and chains of given draws; scores nothing. `likelihood_racing.py`
-calls it.
+and `likelihood_flips.py` call it.
 """
 
 from collections.abc import Sequence
@@ -80,6 +80,14 @@ def raced(choices: Values, config: LikelihoodConfig) -> tuple[int, int]:
     return answer, sum(chain.num_draws for chain in chains)
 
 
+def drawn_chain(values: Values) -> Chain:
+    """A choice that has made all of these draws."""
+    chain = _unread(values)
+    rows = values[:, None]
+    chain.receive([Scored(table=rows, nfe=len(rows), positions=0)])
+    return chain
+
+
 def _unread(values: Sequence[float] | Values) -> Chain:
     num_draws = len(values)
     sampling = Sampling(rows_after=np.arange(1, num_draws + 1), draws=lambda table: table[:, 0])
@@ -89,7 +97,7 @@ def _unread(values: Sequence[float] | Values) -> Chain:
 
 
 def _mean(table: Table) -> Estimate:
-    # No race reads the standard error of the whole.
+    error = float(table.std(ddof=1)) / len(table) ** 0.5 if len(table) > 1 else float("inf")
     return Estimate(
-        value=float(table.mean()), stderr=0.0, exact=False, quantity="elbo", estimator="given"
+        value=float(table.mean()), stderr=error, exact=False, quantity="elbo", estimator="given"
     )

@@ -16,6 +16,8 @@ import numpy as np
 from _coverage_clusters import clusters, reversal
 from _coverage_intervals import latency, quality, throughput, usual
 from _coverage_load import under_load
+from _coverage_looseness import loose
+from _coverage_paired import no_worse
 from _measured import REPLICATES, Measured, holds
 from _worlds import World
 
@@ -228,6 +230,8 @@ PARTS: dict[str, Callable[[int, np.random.Generator], Iterator[Measured]]] = {
     "clusters": clusters,
     "reversal": reversal,
     "load": under_load,
+    "no worse": no_worse,
+    "looseness": loose,
 }
 
 

@@ -1,20 +1,22 @@
 """Everything that is worth measuring on a GPU, in one command, against the aims.
 
 An 8B LLaDA-shaped model in random bf16 weights, and the autoregressive model around the very same
-weights; the aims are stated for an NVIDIA H200. Both sides of every ratio run eagerly, but for one
-table, where both are CUDA graphs. Prints Markdown, writes `figures/length_llada-8b_cuda`, and ends
-with each aim, met or not.
+weights; the aims are stated for an NVIDIA H200. Both sides of every ratio run eagerly, but for the
+tables that say CUDA graphs, where both sides are. The parts with an aim come first; what the time
+budget has no room for is left out, and named at the end. Prints Markdown, writes
+`figures/length_llada-8b_cuda`, and ends with each aim, met or not. Needs no network and no lm-eval.
 
     python benchmarks/gpu.py | tee gpu.md
+    python benchmarks/gpu.py --predict                             # what an H200 should show
     python benchmarks/gpu.py --shape tiny --device cpu --quick     # the same path in seconds
 """
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import _models
+import _predicted
 import _table
 import batch
 import break_even
@@ -24,90 +26,91 @@ import length
 import plain_loop
 import step_time
 import torch
+from _aims import (
+    AIMS_HEADER,
+    CACHED_AIM_MS,
+    MEMORY_AIM_MIB,
+    PLAIN_AIM,
+    STEP_AIM,
+    TIME_AIM_S,
+    Aim,
+)
+from _budget import FULL, QUICK, Budget, Costs, Part, Plan
 
 from dllm_eval.measure.wall import now_s
 from dllm_eval.samplers import SamplerConfig
 
-STEP_AIM = 0.98
-PLAIN_AIM = 2.0
-CACHED_AIM_MS = 4.8
-MEMORY_AIM_MIB = 1.5e9 / 2**20
-TIME_AIM_S = 600.0
+BUDGET_S = 540.0
 SAMPLERS = ("low_confidence", "entropy", "threshold", "factor", "klass", "remdm_conf")
 PLAIN_BLOCK = 32
 PLAIN_HEADER = ("canvas", "steps", "plain step ms", "our step ms", "plain / ours", "tokens equal")
-AIMS_HEADER = ("aim", "measured", "")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """Lengths and repetitions."""
-
-    prompt: int = 32
-    steps: int = 8
-    rounds: int = 20
-    limit_s: float = 10.0
-    """Of a row of a table, warm-up apart."""
-    canvases: tuple[int, ...] = (128, 256, 512, 1024, 2048, 4096)
-    step_canvases: tuple[int, ...] = (512, 1024)
-    plain_canvases: tuple[int, ...] = (256, 512, 1024)
-    """The first is the one with an aim of its own; at the others ours may not be slower."""
-    cached_canvas: int = 1024
-    memory_canvas: int = 1024
-    break_even_canvases: tuple[int, ...] = (256, 512, 1024, 2048)
-    batches: tuple[int, ...] = (1, 4, 16, 64)
-    batch_canvas: int = 128
-    lengths: tuple[int, ...] = (32, 64, 128, 256, 512, 1024)
-    length_steps: tuple[int, ...] = (16, 64)
-    length_rounds: int = 3
-    waits_canvas: int = 16
-
-
-FULL = Plan()
-QUICK = Plan(
-    steps=2,
-    rounds=2,
-    canvases=(16, 32),
-    step_canvases=(16, 32),
-    plain_canvases=(16, 32),
-    cached_canvas=32,
-    memory_canvas=32,
-    break_even_canvases=(32,),
-    batches=(1, 2),
-    batch_canvas=8,
-    lengths=(8, 16),
-    length_steps=(4, 8),
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Aim:
-    """One line of the last table."""
-
-    says: str
-    measured: str
-    met: bool
-
-    def cells(self) -> list[str]:
-        """One row of the table."""
-        return [self.says, self.measured, "met" if self.met else "**not met**"]
 
 
 class Run:
-    """The benchmarks one after the other, on one pair of models; collects the aims."""
+    """The tables one after the other, on one pair of models; collects the aims."""
 
-    def __init__(self, pair: _models.Pair, plan: Plan, figures: Path) -> None:
+    def __init__(self, pair: _models.Pair, plan: Plan, figures: Path, budget: Budget) -> None:
         self.pair = pair
         self.plan = plan
         self.figures = figures
+        self.budget = budget
         self.aims: list[Aim] = []
+
+    def parts(self, shape: _models.Shape) -> list[Part]:
+        """The most important first."""
+        plan = self.plan
+        costs = _predicted.Seconds(plan=plan, costs=Costs(shape=shape))
+        parts = [
+            (
+                "A denoising step over a bare forward pass",
+                costs.step(plan.step_canvases),
+                self.step,
+            ),
+            (f"The plain loop over ours, blocks of {PLAIN_BLOCK}", costs.plain(), self.plain),
+            ("Host synchronisations", costs.waits(), self.waits),
+            ("A step of 32 tokens behind a cache, eager", costs.cached(), self.cached),
+        ]
+        if self.pair.device.type == "cuda":
+            parts += [
+                ("The same, and as CUDA graphs", costs.cached_graphs(), self.cached_graphs),
+                ("A step over a bare forward pass, as CUDA graphs", costs.graphs(), self.graphs),
+            ]
+        parts += [
+            ("Break-even tokens per forward pass", costs.break_even(), self.break_even),
+            ("Batches", costs.batches(), self.batches),
+            ("A step at other lengths", costs.step(plan.more_canvases), self.more_steps),
+            ("Latency against the length of the answer", costs.lengths(), self.lengths),
+        ]
+        return [Part(heading=name, predicted_s=each, run=run) for name, each, run in parts]
+
+    def all(self, shape: _models.Shape) -> None:
+        """What there is time for."""
+        for part in self.parts(shape):
+            if not self.budget.has_room_for(part.heading, part.predicted_s):
+                continue
+            began = now_s()
+            _heading(part.heading)
+            part.run()
+            self.budget.took(part.predicted_s, now_s() - began)
 
     def step(self) -> None:
         """A step over a bare forward, and memory."""
+        costs = self._steps(self.plan.step_canvases)
+        for cost in costs:
+            says = f"a step at most {STEP_AIM} x bare forward, canvas {cost.canvas}"
+            self._aim(says, cost.ratio.text(), cost.ratio.median <= STEP_AIM)
+        most, canvas = costs[-1].step_mib, costs[-1].canvas
+        says = f"peak memory at most weights + 1.5 GB, canvas {canvas}"
+        self._aim(says, f"+ {most * 2**20 / 1e9:.2f} GB", most <= MEMORY_AIM_MIB)
+
+    def more_steps(self) -> None:
+        """The same where no aim is."""
+        self._steps(self.plan.more_canvases)
+
+    def _steps(self, canvases: Sequence[int]) -> list[step_time.StepCost]:
         plan = self.plan
-        _heading("A denoising step over a bare forward pass")
-        costs = {
-            canvas: step_time.measure(
+        found = [
+            step_time.measure(
                 self.pair,
                 canvas=canvas,
                 prompt=plan.prompt,
@@ -115,27 +118,17 @@ class Run:
                 rounds=plan.rounds,
                 limit_s=plan.limit_s,
             )
-            for canvas in plan.canvases
-        }
-        _table.print_table(step_time.HEADER, [cost.cells() for cost in costs.values()])
-        for canvas in plan.step_canvases:
-            ratio = costs[canvas].ratio
-            says = f"a step at most {STEP_AIM} x bare forward, canvas {canvas}"
-            self._aim(says, ratio.text(), ratio.median <= STEP_AIM)
-        most = costs[plan.memory_canvas].step_mib
-        says = f"peak memory at most weights + 1.5 GB, canvas {plan.memory_canvas}"
-        self._aim(says, f"+ {most * 2**20 / 1e9:.2f} GB", most <= MEMORY_AIM_MIB)
+            for canvas in canvases
+        ]
+        _table.print_table(step_time.HEADER, [cost.cells() for cost in found])
+        return found
 
     def graphs(self) -> None:
-        """The same with both sides as CUDA graphs."""
+        """A step and a bare forward, both as CUDA graphs."""
         plan = self.plan
-        _heading("As CUDA graphs (compile=reduce-overhead)")
-        if self.pair.device.type != "cuda":
-            print("Not run: CUDA graphs need a CUDA device.\n")
-            return
         compiled = self.pair.diffusion.compiled("reduce-overhead")
         rows = []
-        for canvas in plan.step_canvases:
+        for canvas in plan.graph_canvases:
             cells, ratio = graphs.measure(
                 self.pair,
                 compiled,
@@ -150,10 +143,33 @@ class Run:
             self._aim(says, ratio.text(), ratio.median <= STEP_AIM)
         _table.print_table(graphs.HEADER, rows)
 
+    def cached(self) -> None:
+        """A step of the last block of a canvas, launched operation by operation."""
+        self._cached(graphed=False)
+
+    def cached_graphs(self) -> None:
+        """Beside it as graphs, where the cache is exact."""
+        self._cached(graphed=True)
+
+    def _cached(self, *, graphed: bool) -> None:
+        plan = self.plan
+        found = graphs.cached_steps(
+            self.pair,
+            before=plan.prompt + plan.cached_canvas - graphs.BLOCK,
+            rounds=plan.rounds,
+            limit_s=plan.limit_s,
+            graphed=graphed,
+        )
+        rows = [[name, str(each.rounds), each.text(2)] for name, each in found.items()]
+        _table.print_table(graphs.CACHED_HEADER, rows)
+        for name, each in found.items():
+            if ("graphs" in name) == graphed:
+                says = f"block-cached 32-token step at most {CACHED_AIM_MS} ms, {name}"
+                self._aim(says, f"{each.text(2)} ms", each.median <= CACHED_AIM_MS)
+
     def plain(self) -> None:
         """The published loop, plainly stated, over ours; two steps a block."""
         plan = self.plan
-        _heading(f"The plain loop over ours, blocks of {PLAIN_BLOCK}")
         rows = []
         for canvas in plan.plain_canvases:
             block = min(PLAIN_BLOCK, canvas)
@@ -165,6 +181,7 @@ class Run:
                 config=SamplerConfig(gen_length=canvas, block_length=block, steps=steps),
                 rounds=plan.rounds,
                 limit_s=plan.limit_s,
+                loops=("plain",),
             )
             ratio, per_step = turns.ratio("plain", "ours"), 1e3 / steps
             plain_ms, our_ms = (turns.middle(name).median * per_step for name in ("plain", "ours"))
@@ -178,7 +195,6 @@ class Run:
     def waits(self) -> None:
         """Host synchronisations by sampler."""
         plan = self.plan
-        _heading("Host synchronisations")
         found = [
             host_syncs.measure(
                 self.pair, name, canvas=plan.waits_canvas, prompt=plan.prompt, steps=plan.steps
@@ -191,11 +207,10 @@ class Run:
         self._aim(says, f"{unknown} uncounted", unknown == 0)
 
     def break_even(self) -> None:
-        """Steps over AR tokens, and the cached step."""
+        """Steps over AR tokens."""
         plan = self.plan
-        _heading("Break-even tokens per forward pass")
-        found = {
-            canvas: break_even.measure(
+        found = [
+            break_even.measure(
                 self.pair,
                 canvas=canvas,
                 prompt=plan.prompt,
@@ -204,16 +219,13 @@ class Run:
                 limit_s=plan.limit_s,
             )
             for canvas in plan.break_even_canvases
-        }
-        _table.print_table(break_even.HEADER, [each.cells() for each in found.values()])
-        cached = found[plan.cached_canvas].cached_step_ms
-        says = f"block-cached 32-token step at most {CACHED_AIM_MS} ms, canvas {plan.cached_canvas}"
-        self._aim(says, f"{cached.text(2)} ms", cached.median <= CACHED_AIM_MS)
+        ]
+        _table.print_table(break_even.HEADER, [each.cells() for each in found])
 
     def batches(self) -> None:
         """Tokens per second by batch size."""
         plan = self.plan
-        _heading(f"Batches, canvas {plan.batch_canvas}, {plan.steps} diffusion steps")
+        print(f"Canvas {plan.batch_canvas}, {plan.steps} diffusion steps.\n")
         costs = batch.measure(
             self.pair,
             batches=plan.batches,
@@ -221,14 +233,13 @@ class Run:
             prompt=plan.prompt,
             steps=plan.steps,
             rounds=plan.rounds,
-            limit_s=plan.limit_s * len(plan.batches),
+            limit_s=plan.limit_s,
         )
         _table.print_table(batch.HEADER, [cost.cells() for cost in costs])
 
     def lengths(self) -> None:
         """Latency against the length of the answer."""
         plan = self.plan
-        _heading("Latency against the length of the answer")
         found = length.measure(
             self.pair,
             lengths=plan.lengths,
@@ -248,28 +259,35 @@ def _heading(text: str) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Prints every table, then the aims."""
+    """Prints every table there is time for, then the aims."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--shape", choices=_models.NAMES, default="llada-8b")
+    parser.add_argument("--shape", choices=tuple(_models.SHAPES), default="llada-8b")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--quick", action="store_true", help="short canvases, to see that it runs")
+    parser.add_argument("--budget", type=float, default=BUDGET_S, help="seconds, about")
+    parser.add_argument("--predict", action="store_true", help="run nothing; say what to expect")
     parser.add_argument("--figures", type=Path, default=length.FIGURES, help="folder of the figure")
     options = parser.parse_args(arguments)
-    began = now_s()
+    plan, shape = QUICK if options.quick else FULL, _models.SHAPES[options.shape]
+    if options.predict:
+        _predicted.report(plan, shape)
+        return
+    budget = Budget(seconds=options.budget)
     pair = _models.load_pair(options.shape, options.device)
-    run = Run(pair, QUICK if options.quick else FULL, options.figures)
-    _table.print_machine(pair, f"batch 1, prompt {run.plan.prompt}, eager")
-    parts = (run.step, run.graphs, run.plain, run.waits, run.break_even, run.batches, run.lengths)
-    for part in parts:
-        part()
-    spent = now_s() - began
+    run = Run(pair, plan, options.figures, budget)
+    _table.print_machine(pair, f"batch 1, prompt {plan.prompt}, eager where nothing else is said")
+    run.all(shape)
+    spent = budget.spent_s
     run.aims.append(
         Aim(says="all of it in ten minutes", measured=f"{spent:.0f} s", met=spent <= TIME_AIM_S)
     )
     _heading(f"Aims, stated for an H200; measured on {_device_name(pair.device)}")
     _table.print_table(AIMS_HEADER, [aim.cells() for aim in run.aims])
+    if budget.left_out:
+        print(f"Left out for want of time (--budget {options.budget:.0f}): ", end="")
+        print("; ".join(budget.left_out) + ".")
 
 
 def _device_name(device: torch.device) -> str:

@@ -12,13 +12,14 @@ many tokens of the two answers agree.
     python benchmarks/graphs.py --backend eager                       # what padding alone costs
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import get_args
 
 import torch
 from _models import Pair, load_pair, prompt_of
 from _table import options_parser, print_machine, print_table
-from _turns import Middle, in_turns
+from _turns import Middle, in_turns, middle
 
 from dllm_eval.compiled import CompileMode
 from dllm_eval.denoiser import ModelDenoiser
@@ -39,6 +40,10 @@ HEADER = (
     "tokens equal",
     "compiling s",
 )
+CACHED_HEADER = ("a block of 32 behind its cache", "rounds", "step ms")
+BLOCK = 32
+FEW = 2
+"""Steps of a block; those of a longer run less these leave out its first pass, which reads all."""
 
 
 def measure(
@@ -95,6 +100,58 @@ def measure(
         f"{compiling.seconds:.0f}",
     ]
     return cells, ratio
+
+
+def cached_steps(
+    pair: Pair,
+    *,
+    before: int,
+    rounds: int,
+    limit_s: float,
+    graphed: bool,
+    backend: str = "inductor",
+) -> dict[str, Middle]:
+    """Milliseconds of a step of one block behind so many finished tokens, by the way it is run.
+
+    LLaDA's own attention sees everything, so that its cache is an approximation, whose passes are
+    never compiled. The same weights under attention by blocks have an exact cache, and run both
+    ways. A long run less a short one leaves out the block's first pass.
+
+    Args:
+        pair: The diffusion model of it is run.
+        before: Tokens before the block.
+        rounds: Of turns.
+        limit_s: As in `in_turns`.
+        graphed: Whether CUDA graphs are run, too.
+        backend: What they go through.
+    """
+    own = pair.diffusion
+    facts = replace(own.family, attention="block_causal", block_length=BLOCK)
+    by_blocks = ModelDenoiser(body=own.body, head=own.head, family=facts)
+    ways = {
+        "dual cache, eager": (own, "dual"),
+        "exact cache, eager": (by_blocks, "auto"),
+    }
+    if graphed:
+        mode: CompileMode = "reduce-overhead" if pair.device.type == "cuda" else "default"
+        ways["exact cache, CUDA graphs"] = (by_blocks.compiled(mode, backend=backend), "auto")
+    works: dict[str, Callable[[], object]] = {}
+    for name, (model, cache) in ways.items():
+        for steps in (FEW, BLOCK):
+            works[f"{name} {steps}"] = _block(model, before, steps, cache)
+    found = in_turns(works, device=pair.device, rounds=rounds, limit_s=limit_s)
+    return {
+        name: middle(found.differences(f"{name} {BLOCK}", f"{name} {FEW}", per=BLOCK - FEW)).times(
+            1e3
+        )
+        for name in ways
+    }
+
+
+def _block(model: ModelDenoiser, before: int, steps: int, cache: str) -> Callable[[], object]:
+    config = SamplerConfig.from_mapping({"gen_length": BLOCK, "steps": steps, "cache": cache})
+    given = [prompt_of(before)]
+    return lambda: generate_batch(model, given, config)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -47,9 +47,7 @@ class Waits:
 def measure(pair: Pair, sampler: str, *, canvas: int, prompt: int, steps: int) -> Waits:
     """Denoises a batch of two unequal prompts once, and once more under count."""
     model = pair.diffusion
-    settings = {"sampler": sampler, "gen_length": canvas, **NEEDED.get(sampler, {})}
-    if _reads_steps(sampler):
-        settings["steps"] = steps
+    settings = {**settings_of(sampler, steps), "gen_length": canvas}
     config = SamplerConfig.from_mapping(settings, model.family)
     prompts = [prompt_of(prompt), prompt_of(max(prompt - 3, 1))]
     canvases = [
@@ -72,6 +70,12 @@ def measure(pair: Pair, sampler: str, *, canvas: int, prompt: int, steps: int) -
     counted = host_reads(run, pair.device)
     taken = int(canvases[1].steps_done.max())
     return Waits(sampler=sampler, steps=taken, counted=counted, recorded=recorded[1])
+
+
+def settings_of(sampler: str, steps: int) -> dict[str, Any]:
+    """What a sampler has to be told: its name, what it needs, and steps where it reads them."""
+    settings = {"sampler": sampler, **NEEDED.get(sampler, {})}
+    return {**settings, "steps": steps} if _reads_steps(sampler) else settings
 
 
 def _reads_steps(sampler: str) -> bool:

@@ -4,7 +4,7 @@ Three tables. First, simulated questions of four choices with 128 draws each: me
 deviation of 4 nats, draws with one of 3 to 6, correlated by 0 to 0.5 between choices; the last rows
 suppose 0.35 of that variance, as a control variate may leave. Then the same where it is hardest to
 be right: all choices about equal, with unequal noise that is normal, has heavy tails, or is skewed.
-A race's rate is a bound for every question, whatever its gaps.
+A race's rate is meant to bound the errors of every question, whatever its gaps.
 
 Last, every question of two tasks on the reference diffusion model: 128 samples of each choice by
 `monte_carlo`, against races of several estimators. "Own full run" is the same estimator with the
@@ -27,6 +27,7 @@ import torch
 from _models import REFERENCE, load_pair
 from _questions import Choices, Values, questions_of, raced
 from _table import print_machine, print_table
+from scipy.stats import binomtest
 
 from dllm_eval.api import Likelihood
 from dllm_eval.denoiser import ModelDenoiser
@@ -126,7 +127,10 @@ def print_hard(count: int) -> None:
             some.append(0.5 * generator.normal(size=(4, 1)) + noise)
         for race in (0.005, 0.05):
             same, forwards = _race_all(some, race)
-            rows.append([name, skewness, f"{race:g}", f"{1 - same:.4f}", f"{forwards:.0f}"])
+            changed = round((1 - same) * count)
+            low, high = binomtest(changed, count).proportion_ci(method="wilson")
+            shown = f"{1 - same:.4f} ({low:.4f} to {high:.4f})"
+            rows.append([name, skewness, f"{race:g}", shown, f"{forwards:.0f}"])
     print(f"The hardest questions: {count} a row, all choices about equal.\n")
     print_table(HARD_HEADER, rows)
 
@@ -229,11 +233,13 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1, help="of torch, on a CPU")
     parser.add_argument("--questions", type=int, default=1000, help="simulated ones, a row")
+    parser.add_argument("--hard", type=int, default=1000, help="the same of the hardest table")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if options.questions:
         print_simulated(options.questions)
-        print_hard(options.questions)
+    if options.hard:
+        print_hard(options.hard)
     pair = load_pair(REFERENCE, options.device)
     print_machine(pair, f"{SAMPLES} samples")
     print_reference(pair.diffusion)

@@ -129,8 +129,18 @@ def measure(
     config: SamplerConfig,
     rounds: int,
     limit_s: float,
+    loops: Sequence[str] = tuple(SAVINGS),
 ) -> tuple[Turns, dict[str, float]]:
     """Times every loop in turns; says which share of tokens each has in common with the plain one.
+
+    Args:
+        model: Full attention, no logit shift.
+        prompt: Tokens.
+        batch: Requests.
+        config: Of our loop; the others follow its length, block and steps.
+        rounds: Of turns.
+        limit_s: Begins no further round after this long, but runs at least three.
+        loops: Of `SAVINGS`, which of them; "plain" is always one.
 
     Raises:
         SystemExit: They differ in float32.
@@ -153,7 +163,7 @@ def measure(
             by=SAVINGS[name],
         )
 
-    works = {name: (lambda name=name: stated(name)) for name in SAVINGS}
+    works = {name: (lambda name=name: stated(name)) for name in loops}
     turns = in_turns(
         {**works, "ours": ours}, device=model.device, rounds=rounds, limit_s=limit_s, warm_up=1
     )

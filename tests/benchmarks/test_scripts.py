@@ -18,6 +18,10 @@ RUNS: dict[str, tuple[list[str], int]] = {
     "host_syncs": ([*TINY, "--canvas", "8", "--steps", "4", "--sampler", "entropy", "klass"], 2),
     "ar_tiers": ([*TINY, "--prompt", "8", "--tokens", "6", "--backend", "eager"], 4),
     "batch": ([*TINY, "--canvas", "8", "--steps", "2", "--batch", "1", "3"], 2),
+    "packing": (
+        [*TINY, "--canvas", "8", "--steps", "2", "--batch", "3", "--prompts", "2", "9"],
+        5,
+    ),
     "break_even": ([*TINY, "--canvas", "16", "--steps", "4", "--requests", "2"], 5),
     "caches": ([*TINY, "--canvas", "8", "--block", "4", "--steps", "8", "--answers", "2"], 4),
     "plain_loop": ([*TINY, "--canvas", "8", "--block", "8", "4", "--steps", "4"], 12),
@@ -68,6 +72,25 @@ def test_a_script_prints_its_tables(
         assert "diffusion, 16 steps: from 16 to 32 tokens (2 times) latency grows " in printed
         assert (tmp_path / "length_tiny_cpu.png").read_bytes().startswith(b"\x89PNG")
         assert "<svg" in (tmp_path / "length_tiny_cpu.svg").read_text(encoding="utf-8")
+
+
+def test_the_step_is_measured_by_sampler(
+    script: Script, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ["low_confidence", "remdm_loop", "threshold", "adablock", "guided"]
+    script("step_time").main([*TINY, "--canvas", "8", "--steps", "4", "--sampler", *names])
+    (header, *rows), *others = tables(capsys.readouterr().out)
+    assert others == []
+    assert header[:3] == ["sampler", "canvas", "steps"]
+    assert [row[0] for row in rows] == names
+    steps = {row[0]: int(row[2]) for row in rows}
+    # A guided step is two passes; a threshold reveals one token a step at least.
+    assert (steps["low_confidence"], steps["remdm_loop"], steps["guided"]) == (4, 4, 8)
+    assert 1 <= steps["threshold"] <= 8
+    assert all(float(row[4]) > 0 and float(row[5]) > 0 for row in rows)
+    errors = script("dllm_eval.errors")
+    with pytest.raises(errors.UsageError, match="sampler"):
+        script("step_time").main([*TINY, "--sampler", "best"])
 
 
 def test_the_gpu_command_runs_on_a_cpu_and_judges_every_aim(
