@@ -13,6 +13,7 @@ from dllm_eval.stats.acceptable import Acceptable, acceptable
 from dllm_eval.stats.aup import Aup, aup
 from dllm_eval.stats.batching import BatchCurve, batch_curves
 from dllm_eval.stats.best_stack import BestStack, best_stacks
+from dllm_eval.stats.bounds import kind_of
 from dllm_eval.stats.clusters import unit_means
 from dllm_eval.stats.compare import Comparison, compare_with_autoregressive
 from dllm_eval.stats.costs import costs
@@ -131,12 +132,17 @@ def _rows(
         for i in everything
     ]
     # What is not a point better than guessing is no quality to be fast at.
-    useful = np.array([x.low > table.chance + POINT for x in intervals], dtype=np.bool_)
+    useful = np.array([_above_chance(x, table) for x in intervals], dtype=np.bool_)
     spent = [device_costs(table, i) for i in everything]
     flags = _frontier_flags(table, groups, found, useful, spent)
     return tuple(
         _row(table, i, found, flags, compared.get(i), intervals[i], spent[i]) for i in everything
     )
+
+
+def _above_chance(interval: Interval, table: TaskTable) -> bool:
+    """Whether a quality is clearly better than guessing; where nobody can guess, it always is."""
+    return bool(np.isneginf(table.chance)) or bool(interval.low > table.chance + POINT)
 
 
 def _frontier_flags(
@@ -192,9 +198,9 @@ def _row(
         num_documents=int((~np.isnan(table.quality[i])).sum()),
         quality=float(found.quality[i]),
         quality_interval=interval,
-        above_chance=bool(interval.low > table.chance + POINT),
+        above_chance=_above_chance(interval, table),
         noise=noise(own, table.quality[i], table.gold, table.metric, clusters=table.clusters),
-        looseness=looseness(own),
+        looseness=looseness(own, documents=table.documents, clusters=table.clusters),
         num_timed=len(seconds),
         latency_s=float(found.latency_s[i]),
         latency_interval=percentile_interval(found.latency_replicates[:, i]),
@@ -208,6 +214,8 @@ def _row(
         joules=spent.joules,
         on_energy_frontier=bool(flags.energy[i]),
         on_memory_frontier=bool(flags.memory[i]),
+        likelihood=kind_of(table, i) if table.scale.of_likelihood else None,
+        scale=table.scale,
     )
 
 

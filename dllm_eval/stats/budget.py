@@ -5,15 +5,20 @@ Plain data and the one parser of a floor. Called by `recommendation.py` and the 
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from dllm_eval.errors import UsageError
 from dllm_eval.stats.resample import Floats
+from dllm_eval.stats.scale import Scale
 
 FEWEST = {50: 2, 90: 10, 99: 1000}
 """Percentile of the seconds -> timed units it takes to speak of it."""
+_ACCEPTED = (
+    "a share such as 0.9, a percentage such as 90%, points below the autoregressive model such as "
+    "ar-2pt, or the most that a metric may be which is better where it is lower, such as 4"
+)
 _SHARE = re.compile(r"(\d+(?:\.\d+)?)(\s*%)?")
 _RELATIVE = re.compile(r"ar\s*-\s*(\d+(?:\.\d+)?)\s*pt", re.IGNORECASE)
 
@@ -23,8 +28,37 @@ class Floor:
     """The least quality allowed."""
 
     share: float
-    """Of 1; where `below_autoregressive`, how far below the AR row it may be."""
+    """Of 1; where `below_autoregressive`, how far below the AR row it may be; where `plain` and not
+    yet `on`, the number as it was written; where `as_quality`, a quality."""
     below_autoregressive: bool = False
+    plain: bool = False
+    """Whether it was written as a bare number, which may be the metric's own."""
+    as_quality: bool = False
+    """Whether it is a quality of a metric that is better where it is lower."""
+
+    def on(self, scale: Scale) -> "Floor":
+        """The floor on a metric's scale.
+
+        Args:
+            scale: Of the suite that it is asked of.
+
+        Raises:
+            UsageError: A percentage of a metric that is no share, or a share above 1.
+        """
+        if self.below_autoregressive:
+            return self
+        if not scale.lower_is_better:
+            if self.share <= 1:
+                return self
+            raise UsageError(f"--quality-floor is {self.share:g}; accepted: {_ACCEPTED}")
+        if not self.plain:
+            raise UsageError(
+                f"--quality-floor is {100 * self.share:g}%, and this suite's metric is better "
+                "where it is lower; accepted: the most it may be, such as 4, or how far the "
+                "autoregressive model may be better, such as ar-5pt"
+            )
+        quality = float(scale.quality(np.array([self.share]))[0])
+        return replace(self, share=quality, as_quality=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,24 +82,33 @@ class Budget:
             accepted = ", ".join(map(str, FEWEST))
             raise UsageError(f"--percentile is {self.percentile}; accepted: {accepted}")
 
+    def on(self, scale: Scale) -> "Budget":
+        """The same with its floor on a metric's scale.
+
+        Raises:
+            UsageError: As `Floor.on`.
+        """
+        return self if self.floor is None else replace(self, floor=self.floor.on(scale))
+
 
 def parse_floor(written: str) -> Floor:
     """A floor as a user writes it: `0.9`, `90%`, or `ar-2pt` for two points below the AR model.
 
+    A bare number may be above 1, which `Floor.on` takes for the most of a metric that is better
+    where it is lower.
+
     Raises:
-        UsageError: It is none of these, or no share of 1.
+        UsageError: It is none of these.
     """
     relative, absolute = _RELATIVE.fullmatch(written.strip()), _SHARE.fullmatch(written.strip())
     if relative is not None:
         return Floor(share=float(relative[1]) / 100, below_autoregressive=True)
     if absolute is not None:
-        share = float(absolute[1]) / (100 if absolute[2] else 1)
-        if 0 < share <= 1:
-            return Floor(share=share)
-    raise UsageError(
-        f"--quality-floor is {written!r}; accepted: a share such as 0.9, a percentage such as 90%, "
-        f"or points below the autoregressive model such as ar-2pt"
-    )
+        plain = not absolute[2]
+        share = float(absolute[1]) / (1 if plain else 100)
+        if share > 0 and (plain or share <= 1):
+            return Floor(share=share, plain=plain)
+    raise UsageError(f"--quality-floor is {written!r}; accepted: {_ACCEPTED}")
 
 
 def percentile_of(seconds: Floats, percentile: int) -> Floats:

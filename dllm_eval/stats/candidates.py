@@ -21,7 +21,7 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Candidates:
-    """Settings of one suite on one machine and stack, all of them timed on an idle machine."""
+    """Settings of one suite on one machine and stack, timed on an idle machine but for `busy`."""
 
     rows: tuple[int, ...]
     """Their indices in the suite's table."""
@@ -37,6 +37,8 @@ class Candidates:
     """Of freedom of these deviations."""
     rounds_too_few: bool = False
     """Whether nothing can be said of these deviations: of two rounds."""
+    busy: bool = False
+    """Whether all of their seconds are those of a busy machine, of which nothing is claimed."""
     cost: Floats
     """(candidates, 3) token positions and forward passes per unit, and dollars per thousand answers
     of a server; inf where unknown."""
@@ -44,6 +46,11 @@ class Candidates:
     """(documents,) scores of the AR row that a relative floor is measured from."""
     autoregressive_row: int | None
     """Its index in the suite's table."""
+
+    @property
+    def shares(self) -> bool:
+        """Whether all scores lie between 0 and 1."""
+        return not bool(((self.quality < 0.0) | (self.quality > 1.0)).any())
 
     def means(self, documents: Indices) -> Floats:
         """(candidates,) mean quality over these documents; NaN where none of them was scored."""
@@ -79,6 +86,7 @@ def candidates_of(
         round_spread=deviations,
         round_degrees=spread.degrees,
         rounds_too_few=spread.too_few,
+        busy=any(analysis.rows[i].busy for i in rows),
         cost=np.where(np.isnan(cost), np.inf, cost),
         autoregressive=None if autoregressive is None else quality[autoregressive],
         autoregressive_row=autoregressive,

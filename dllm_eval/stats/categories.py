@@ -3,7 +3,7 @@
 A document's category is a path, the widest first: "stem/astronomy" is the subject astronomy of the
 group stem. A group's score is the mean over its documents, so that a large subject counts for more,
 as lm-eval weighs its mmlu groups (`aggregate_metric_list`, `weight_by_size: true`). Arrays; called
-by `report/category_table.py`.
+by `report/category_table.py` and `protocol_scores.py`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -69,7 +69,7 @@ def category_table(
         rows: The settings that are asked for.
         seed: Of the resamples, which scores outside 0 to 1 need.
     """
-    paths = _paths(table, index)
+    paths = paths_of(table, index)
     subjects = sorted({path for path in paths if path})
     if not subjects:
         return None
@@ -80,7 +80,7 @@ def category_table(
 
     def scored(i: int, where: Flags) -> CategoryScore:
         clusters = None if table.clusters is None else table.clusters[where]
-        return _score(table.quality[i][where], clusters, generator)
+        return score_of(table.quality[i][where], clusters, generator)
 
     found = []
     for i in rows:
@@ -98,7 +98,7 @@ def category_table(
     return CategoryTable(groups=tuple(groups), subjects=tuple(subjects), rows=tuple(found))
 
 
-def _paths(table: TaskTable, index: ScoreIndex) -> list[str]:
+def paths_of(table: TaskTable, index: ScoreIndex) -> list[str]:
     """(documents,) the category of each of the table's documents, "" without one."""
     if not index.has("category"):
         return [""] * len(table.documents)
@@ -110,9 +110,16 @@ def _paths(table: TaskTable, index: ScoreIndex) -> list[str]:
     return [paths.get(doc, "") for doc in table.documents]
 
 
-def _score(
+def score_of(
     values: Floats, clusters: Clusters | None, generator: np.random.Generator
 ) -> CategoryScore:
+    """The mean score of some documents and its 95 % interval.
+
+    Args:
+        values: (documents,) NaN where not scored.
+        clusters: (documents,) or None.
+        generator: Of the resamples, which scores outside 0 to 1 need.
+    """
     seen = ~np.isnan(values)
     known = values[seen]
     if clusters is not None:

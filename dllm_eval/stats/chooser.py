@@ -13,7 +13,7 @@ import numpy as np
 from dllm_eval.errors import UsageError
 from dllm_eval.stats.budget import Budget, percentile_of
 from dllm_eval.stats.candidates import Candidates, Indices, mean_over
-from dllm_eval.stats.paired import LEVEL, TOLERANCE, sign_test
+from dllm_eval.stats.paired import LEVEL, TOLERANCE, sign_test, t_test
 from dllm_eval.stats.resample import Flags, Floats
 
 SLACK = 1e-9
@@ -28,7 +28,7 @@ class Chooser:
     budget: Budget
 
     def __post_init__(self) -> None:
-        floor, scores = self.budget.floor, self.candidates.quality
+        floor = self.budget.floor
         if floor is None:
             return
         if floor.below_autoregressive and self.candidates.autoregressive is None:
@@ -36,8 +36,12 @@ class Chooser:
                 "a quality floor below the autoregressive model needs one in this suite, and none "
                 "was run; give a share such as 0.9 or 90%"
             )
-        if bool((scores < 0).any() or (scores > 1).any()):
-            raise UsageError("a quality floor needs scores between 0 and 1; this suite has others")
+        own = floor.below_autoregressive or floor.as_quality
+        if not own and not self.candidates.shares:
+            raise UsageError(
+                "a quality floor that is a share needs scores between 0 and 1, and this suite has "
+                "others; say how far below the autoregressive model, such as ar-2pt"
+            )
 
     @cached_property
     def seconds(self) -> Floats:
@@ -90,7 +94,9 @@ class Chooser:
         def tied(i: int) -> bool:
             gaps = scores[best] - scores[i]
             near = bool(means[i] >= means[best] - TOLERANCE - SLACK)
-            return near and sign_test(gaps[~np.isnan(gaps)]) > LEVEL
+            known = gaps[~np.isnan(gaps)]
+            p = sign_test(known) if self.candidates.shares else t_test(known, 0.0)
+            return near and p > LEVEL
 
         return min([best, *filter(tied, among)], key=self._cost)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dllm_eval.stats.bounds import may_be_said
 from dllm_eval.stats.clusters import unit_means
 from dllm_eval.stats.latency_draws import LatencyDraws
 from dllm_eval.stats.paired import (
@@ -222,7 +223,14 @@ def _draw(
 
 def _parts(table: TaskTable, draws: _Draws) -> Floats:
     gap = unit_means(table.quality[draws.row] - table.quality[draws.rival], table.clusters)
-    return part_p_values(draws.difference, draws.log_speedup, gap[~np.isnan(gap)])
+    scores = table.quality[[draws.row, draws.rival]]
+    return part_p_values(
+        draws.difference,
+        draws.log_speedup,
+        gap[~np.isnan(gap)],
+        shares=not bool(((scores < 0.0) | (scores > 1.0)).any()),
+        said=may_be_said(table, draws.row, draws.rival),
+    )
 
 
 def _mcnemar(table: TaskTable, row: int, rival: int) -> float:

@@ -12,6 +12,8 @@ import pandas as pd
 
 from dllm_eval.stats.tables import Configuration, TaskTable
 
+MARK = "†"
+"""Stands behind such seconds wherever they are shown or exported."""
 BUSY = 1.25
 """Wall seconds over CPU seconds per thread above which a setting counts as held up."""
 

@@ -103,7 +103,7 @@ def _requests(own: pd.DataFrame) -> str:
 def _native(length: str) -> str:
     policy, _, count = length.partition(":")
     if policy == "fixed":
-        return f"native, {count} tokens"
+        return f"native, {count} token{'' if count == '1' else 's'}"
     return f"native, {'model-chosen' if policy == 'model' else policy} length"
 
 

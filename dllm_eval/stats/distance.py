@@ -1,7 +1,7 @@
 """Whether a mean is shown to be above a bound by few documents: an honest one-sided test.
 
 Pure arrays; knows neither settings nor models. Called by the step-count search in `sweep/`, where
-one setting's scores are compared with another's, and by `recommendation.py`.
+one setting's scores are compared with another's, by `recommendation.py` and by `paired.py`.
 """
 
 import math
@@ -11,9 +11,13 @@ import numpy as np
 from dllm_eval.stats.resample import Floats
 
 DRAWS = 20_000
+NUMBERS_AT_ONCE = 4_000_000
+"""Of weights in memory at a time."""
 
 
-def p_above(values: Floats, bound: float, *, lowest: float, seed: int = 0) -> float:
+def p_above(
+    values: Floats, bound: float, *, lowest: float, seed: int = 0, draws: int = DRAWS
+) -> float:
     """One-sided p-value of "the mean of what these values were drawn from is above `bound`".
 
     Gaffke's test (N. Gaffke, Three test statistics for a nonparametric one-sided hypothesis on the
@@ -33,6 +37,7 @@ def p_above(values: Floats, bound: float, *, lowest: float, seed: int = 0) -> fl
         bound: What the mean is to be above.
         lowest: The worst value there can be: 0 for scores, -1 for differences of two scores.
         seed: Of the draws, so that equal values always have equal p-values.
+        draws: How many; no p-value is below one over these.
 
     Returns:
         Between 0 and 1; 1 where there is no document.
@@ -42,9 +47,14 @@ def p_above(values: Floats, bound: float, *, lowest: float, seed: int = 0) -> fl
     found, counts = np.unique(np.append(values, lowest), return_counts=True)
     generator = np.random.default_rng(seed)
     # The weights of equal values add up to one Gamma draw, so only different values cost.
-    weights = generator.standard_gamma(counts.astype(np.float64), size=(DRAWS, len(found)))
-    means = weights @ found / weights.sum(axis=1)
-    return float((1 + (means <= bound).sum()) / (1 + DRAWS))
+    chunk = max(1, NUMBERS_AT_ONCE // len(found))
+    below = 0
+    for start in range(0, draws, chunk):
+        size = (min(chunk, draws - start), len(found))
+        weights = generator.standard_gamma(counts.astype(np.float64), size=size)
+        means = weights @ found / weights.sum(axis=1)
+        below += int((means <= bound).sum())
+    return (1 + below) / (1 + draws)
 
 
 def documents_needed(within: float, level: float) -> int:

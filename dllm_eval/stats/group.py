@@ -83,7 +83,8 @@ def group_of(table: TaskTable, members: Sequence[int], stack: str, points: Point
     timed = [i for i in members if not np.isnan(points.latency_s[i])]
     rivals = [i for i in timed if configurations[i].kind == "autoregressive"]
     reference = None
-    if rivals and points.busy.isdisjoint(rivals):
+    # An area needs a corner, and where there is no level of chance quality has none.
+    if rivals and points.busy.isdisjoint(rivals) and np.isfinite(table.chance):
         slowest = float(points.latency_s[rivals].max())
         reference = ReferencePoint(latency_s=2.0 * slowest, quality=table.chance)
     curves = []

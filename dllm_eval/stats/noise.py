@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri, owens_t
 
+from dllm_eval.stats.changes import expected_changes
 from dllm_eval.stats.clusters import Clusters, cluster_stderr
-from dllm_eval.stats.resample import Floats
+from dllm_eval.stats.resample import Flags, Floats
 from dllm_eval.stats.tables import Document
 
 PROBABILITIES = {
@@ -51,7 +52,7 @@ class Noise:
     """Of the score's mean over seeds under other documents: what is left of `score`. NaN where
     nothing is left, as happens by chance for few documents."""
     changed_answers: float
-    """Share of questions to which another seed would give another answer."""
+    """Share of questions to which another seed would give another answer (`changes.py`)."""
 
 
 def noise(
@@ -89,8 +90,17 @@ def noise(
         score=score,
         monte_carlo=monte_carlo,
         documents=math.sqrt(left) if (left := score**2 - monte_carlo**2) > 0 else math.nan,
-        changed_answers=float(asked["flip"].mean(skipna=False)),
+        changed_answers=_changed(asked["flip"].to_numpy(dtype=np.float64), drawn),
     )
+
+
+def _changed(flips: Floats, drawn: Flags) -> float:
+    """The mean chance of an answer to change; 0 where nothing is drawn."""
+    if not len(flips):
+        return math.nan
+    out = np.zeros(len(flips))
+    out[drawn] = expected_changes(flips[drawn])
+    return float(out.mean())
 
 
 def _score_stderr(scores: Floats, clusters: Clusters | None) -> float:

@@ -10,8 +10,10 @@ cross-check on 0/1 scores.
 from typing import Literal
 
 import numpy as np
+from scipy.special import stdtr
 from scipy.stats import binomtest
 
+from dllm_eval.stats.distance import p_above
 from dllm_eval.stats.resample import Floats
 
 Verdict = Literal[
@@ -93,32 +95,60 @@ def sign_test(differences: Floats) -> float:
     return float(binomtest(won, won + lost, 0.5, alternative="greater").pvalue)
 
 
-def _better(replicates: Floats, differences: Floats) -> float:
+def t_test(differences: Floats, bound: float) -> float:
+    """One-sided p-value of "the mean is above the bound" by Student's t; at least 1 / 2^n.
+
+    For differences without a worst value, which nothing exact can be said of. So many all alike
+    fall on one side by chance with 1 / 2^n, as random signs do.
+    """
+    n = len(differences)
+    if n < 2:
+        return 1.0
+    error = float(differences.std(ddof=1)) / np.sqrt(n)
+    lead = float(differences.mean()) - bound
+    tail = float(stdtr(n - 1, -lead / error)) if error > 0 else float(lead <= 0.0)
+    return max(tail, 0.5**n)
+
+
+def _better(replicates: Floats, differences: Floats, *, shares: bool) -> float:
     """One-sided p-value of "the difference is above zero"; NaN where not measured.
 
     A bootstrap of few documents never draws a loss that it has not seen; the sign test knows how
     easily so few of them all fall on one side.
     """
     p = not_above(replicates, 0.0)
-    return p if np.isnan(p) else max(p, sign_test(differences))
+    if np.isnan(p):
+        return p
+    return max(p, sign_test(differences) if shares else t_test(differences, 0.0))
 
 
-def _no_worse(replicates: Floats, differences: Floats) -> float:
+def _no_worse(replicates: Floats, differences: Floats, *, shares: bool) -> float:
     """One-sided p-value of "the difference is above minus the tolerance"; NaN where not measured.
 
-    Where no document is lost, no resample loses one either and the bootstrap would claim certainty
-    from any number of documents. The p-value is then at least the chance of seeing no loss in so
-    many documents if one in a hundred (the tolerance) were lost. What is shown to be better needs
-    no such chance: it is no worse.
+    A bootstrap knows only the losses that it has seen: none of 300 documents, and it claims
+    certainty; one, and it says 8 % where as few are lost in 20 % of samples from one in a hundred
+    (the tolerance). So the p-value is at least that of `distance.p_above`, with which n documents
+    and no loss have (1 - tolerance)^n. What is shown to be better needs no such proof: it is no
+    worse. Scores that are no shares have no worst value, which that test needs; theirs is Student's
+    t.
     """
     p = not_above(replicates, -TOLERANCE)
-    if np.isnan(p) or bool((differences < -TOLERANCE).any()):
+    if np.isnan(p):
         return p
-    unseen = (1.0 - TOLERANCE) ** len(differences)
-    return max(p, min(unseen, _better(replicates, differences)))
+    if not shares:
+        return max(p, t_test(differences, -TOLERANCE))
+    unseen = p_above(differences, -TOLERANCE, lowest=-1.0, draws=replicates.size)
+    return max(p, min(unseen, _better(replicates, differences, shares=True)))
 
 
-def part_p_values(replicates: Floats, log_speedup: Floats, differences: Floats) -> Floats:
+def part_p_values(
+    replicates: Floats,
+    log_speedup: Floats,
+    differences: Floats,
+    *,
+    shares: bool = True,
+    said: frozenset[str] = frozenset(PARTS),
+) -> Floats:
     """p-values of `PARTS` for one setting, (6,), NaN where that side was not measured.
 
     Args:
@@ -126,17 +156,17 @@ def part_p_values(replicates: Floats, log_speedup: Floats, differences: Floats) 
         log_speedup: (replicates,) log of AR seconds over the setting's seconds.
         differences: (documents,) quality of the setting minus that of AR, scored documents only;
             where documents come in clusters, (clusters,) their means.
+        shares: Whether the scores lie between 0 and 1.
+        said: The parts on quality that these scores can show at all; the others are NaN.
     """
-    return np.array(
-        [
-            _no_worse(replicates, differences),
-            _no_worse(-replicates, -differences),
-            _better(-replicates, -differences),
-            _better(replicates, differences),
-            not_above(log_speedup, 0.0),
-            not_above(-log_speedup, 0.0),
-        ]
-    )
+    found = {
+        "no worse": _no_worse(replicates, differences, shares=shares),
+        "no better": _no_worse(-replicates, -differences, shares=shares),
+        "worse": _better(-replicates, -differences, shares=shares),
+        "better": _better(replicates, differences, shares=shares),
+    }
+    quality = [p if part in said else np.nan for part, p in found.items()]
+    return np.array([*quality, not_above(log_speedup, 0.0), not_above(-log_speedup, 0.0)])
 
 
 def verdicts(p_values: Floats) -> list[Verdict]:

@@ -43,6 +43,8 @@ _GIVEN = {
 }
 MOST_VALUES = 3
 """Values of one field that are listed; of more, their number is said."""
+UNVERSIONED = "Yaml"
+"""What lm-eval calls the version of a task that states none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +113,7 @@ def _protocol(
 ) -> Protocol:
     tasks = [told for cell in cells for told in _tasks(cell["provenance"] or {}).values()]
     facts = [found for cell in cells for found in facts_of(cell["provenance"] or {})]
+    versions = [told.get("version") for told in tasks]
     values = {name: _joined(found.get(name) for found in facts) for name in OF_THE_TASK}
     values |= {
         "shots": _joined(map(_shots_run, tasks)) or _shots(cells),
@@ -118,7 +121,7 @@ def _protocol(
         "extraction": _extraction(cells, requests),
         "pass_at": _joined(_of_pass(str(cell["metric"])) for cell in cells),
         **_of_requests(cells, requests),
-        "version": _joined(told.get("version") for told in tasks),
+        "version": _joined(version for version in versions if version != UNVERSIONED),
         "isolation": _level(levels),
     }
     texts = dict.fromkeys(str(_metadata(x).get("protocol") or "") for x in tasks)

@@ -19,6 +19,7 @@ Flags = NDArray[np.bool_]
 REPLICATES = 2000
 WEIGHTS_AT_ONCE = 4_000_000
 """Numbers of resampled documents in memory at a time."""
+COUNTS_AT_ONCE = 65_536
 NORMAL_975 = 1.959963984540054
 
 
@@ -41,10 +42,14 @@ def document_weights(
     One such matrix serves every configuration, which is what pairs them.
     """
     # The multinomial distribution, counted draw by draw, which is much quicker than numpy's own.
+    # So many replicates at a time that their counts stay in a processor's cache.
     weights = np.empty((replicates, num_documents))
-    for row in weights:
-        drawn = generator.integers(num_documents, size=num_documents)
-        row[:] = np.bincount(drawn, minlength=num_documents)
+    at_once = max(1, COUNTS_AT_ONCE // max(num_documents, 1))
+    first = np.arange(at_once)[:, None] * num_documents
+    for start in range(0, replicates, at_once):
+        rows = weights[start : start + at_once]
+        drawn = generator.integers(num_documents, size=rows.shape) + first[: len(rows)]
+        rows[:] = np.bincount(drawn.ravel(), minlength=rows.size).reshape(rows.shape)
     return weights
 
 
@@ -70,7 +75,10 @@ def _of_documents(scores: Floats) -> tuple[Floats, Floats]:
 def _ratios(sums: Floats, counts: Floats, weights: Floats) -> Floats:
     """(replicates, configurations) means; NaN where a replicate drew nothing that was scored."""
     total = weights @ sums.T
-    count = weights @ counts.T
+    whole = bool((counts == 1.0).all())
+    count = (
+        np.broadcast_to(weights.sum(axis=1)[:, None], total.shape) if whole else weights @ counts.T
+    )
     out = np.full(total.shape, np.nan)
     np.divide(total, count, out=out, where=count > 0)
     return out
@@ -172,7 +180,8 @@ def quality_interval(
     scores near 0 or 1 leave the bootstrap with next to nothing to resample. Where scores are not
     0 or 1 alone, as with several seeds, they count as the number of 0/1 scores that would have
     their variance (Dean and Pagano 2015, J. Surv. Stat. Methodol. 3, on Wilson's interval with an
-    effective sample size), never fewer than there are. Other scores: the percentile bootstrap.
+    effective sample size), never fewer than there are. Other scores: the percentile bootstrap,
+    unknown for a single document, which has nothing to resample.
 
     Clusters: Wilson's interval with the effective number of documents of `effective_trials`; of
     other scores Student's t with the clusters' standard error, unknown for fewer than two clusters.
@@ -184,6 +193,8 @@ def quality_interval(
     """
     seen = ~np.isnan(scores)
     known = scores[seen]
+    if known.size == 1 and not 0.0 <= known[0] <= 1.0:
+        return UNKNOWN
     own = None if clusters is None else clusters[seen]
     if not known.size or bool(((known < 0.0) | (known > 1.0)).any()):
         return percentile_interval(replicates) if own is None else t_interval(known, own)

@@ -9,11 +9,13 @@ from dataclasses import asdict, dataclass
 
 import pandas as pd
 
+from dllm_eval.stats.bounds import Kind
 from dllm_eval.stats.compare import Comparison
 from dllm_eval.stats.costs import Costs
 from dllm_eval.stats.looseness import Looseness
 from dllm_eval.stats.noise import Noise
 from dllm_eval.stats.resample import Interval
+from dllm_eval.stats.scale import SHARE, Scale
 from dllm_eval.stats.tables import Configuration
 
 
@@ -61,15 +63,23 @@ class Row:
     quality."""
     on_memory_frontier: bool = False
     """The same of peak memory."""
+    likelihood: Kind | None = None
+    """Of a metric that is a function of log p: whether its values are exact or bounds."""
+    scale: Scale = SHARE
+    """What `quality` and its interval are of the metric's own numbers; more is better in them."""
 
 
 def as_frame(rows: Sequence[Row]) -> pd.DataFrame:
-    """One line per row, intervals and nested parts spread over columns."""
+    """One line per row, intervals and nested parts spread over columns.
+
+    Quality is in the metric's own numbers, differences of it are as `Row.scale` has them.
+    """
     return pd.DataFrame([_flat(row) for row in rows])
 
 
 def _flat(row: Row) -> dict[str, object]:
     x = row.configuration
+    own = row.scale.bounds(row.quality_interval)
     out: dict[str, object] = {
         "config_id": x.config_id,
         "model": x.model,
@@ -80,9 +90,10 @@ def _flat(row: Row) -> dict[str, object]:
         "machine": x.machine,
         "stack": x.stack,
         "num_documents": row.num_documents,
-        "quality": row.quality,
-        "quality_low": row.quality_interval.low,
-        "quality_high": row.quality_interval.high,
+        "quality": row.scale.value(row.quality),
+        "quality_low": own.low,
+        "quality_high": own.high,
+        **({} if row.likelihood is None else {"likelihood": row.likelihood}),
         "score_stderr": row.noise.score,
         "monte_carlo_stderr": row.noise.monte_carlo,
         "document_stderr": row.noise.documents,

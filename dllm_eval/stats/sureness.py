@@ -11,7 +11,7 @@ from dllm_eval.stats.budget import percentile_of
 from dllm_eval.stats.candidates import Candidates
 from dllm_eval.stats.chooser import SLACK, Chooser, good_enough, in_time
 from dllm_eval.stats.distance import p_above
-from dllm_eval.stats.paired import TOLERANCE
+from dllm_eval.stats.paired import TOLERANCE, t_test
 from dllm_eval.stats.resample import Floats, document_weights, mean_replicates
 
 _BLOCK = 2_000_000
@@ -67,9 +67,10 @@ class Sureness:
         """The share of resamples in which it meets the budget and no other is preferable.
 
         Another that meets it is preferable if it is better by more than a point; without a latency
-        budget, if it is faster. NaN where rounds of timing are too few.
+        budget, if it is faster. NaN where rounds of timing are too few, and where the machine was
+        busy.
         """
-        if self._chooser.candidates.rounds_too_few:
+        if self._chooser.candidates.rounds_too_few or self._chooser.candidates.busy:
             return float("nan")
         if self._chooser.by_quality:
             rivals = np.where(self._meets, self._quality, -np.inf).max(axis=1)
@@ -94,15 +95,23 @@ class Sureness:
         return 1.0 - float(np.mean(p_values))
 
     def _good_enough(self, i: int) -> float:
-        """1 - p of the test of `distance.p_above` that the quality is above the floor."""
+        """1 - p of the test that the quality is above the floor.
+
+        That of `distance.p_above`, of scores that are no shares Student's t.
+        """
         asked, candidates = self._chooser.budget.floor, self._chooser.candidates
         if asked is None or candidates.rows[i] == candidates.autoregressive_row:
             return 1.0
         scores, rival = candidates.quality[i], candidates.autoregressive
+        if asked.as_quality:
+            return 1.0 - t_test(scores[~np.isnan(scores)], asked.share)
         if not asked.below_autoregressive or rival is None:
             return 1.0 - p_above(scores[~np.isnan(scores)], asked.share, lowest=0.0)
         gaps = scores - rival
-        return 1.0 - p_above(gaps[~np.isnan(gaps)], -asked.share, lowest=-1.0)
+        known = gaps[~np.isnan(gaps)]
+        if not candidates.shares:
+            return 1.0 - t_test(known, -asked.share)
+        return 1.0 - p_above(known, -asked.share, lowest=-1.0)
 
 
 def _seconds(

@@ -18,14 +18,14 @@ from dllm_eval.stats.by_cell import CellRows, split_by_cell, together
 from dllm_eval.stats.configuration import Configuration as Configuration
 from dllm_eval.stats.configuration import configurations_of
 from dllm_eval.stats.configuration import place as place
+from dllm_eval.stats.documents import Document as Document
+from dllm_eval.stats.documents import clusters_of, quality_of
 from dllm_eval.stats.length_kinds import by_kind, cell_kinds, in_words
 from dllm_eval.stats.protocols import Protocol, protocols_of
 from dllm_eval.stats.resample import Floats
+from dllm_eval.stats.scale import SHARE, Scale, scale_of
 from dllm_eval.stats.texts import FrameTexts, Texts
 from dllm_eval.stats.units import Unit, per_round, per_unit, unit_of
-
-Document = tuple[str, int]
-"""Task and doc_id: the tasks of a group number their documents alike."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,10 +41,12 @@ class TaskTable:
     metric: str
     filter: str
     chance: float
+    """A quality; minus infinity where there is none."""
     configurations: tuple[Configuration, ...]
     documents: tuple[Document, ...]
     quality: Floats
-    """(configurations, documents), NaN where a document was not scored."""
+    """(configurations, documents), more is better (`scale`), NaN where a document was not
+    scored."""
     unit: Unit
     latencies_s: tuple[Floats, ...]
     """Seconds of each timed question or request, one array per configuration, maybe empty.
@@ -79,6 +81,8 @@ class TaskTable:
     clusters: NDArray[np.int64] | None = None
     """(documents,) number of the cluster that each document is of, one of its own where it stands
     for itself; None where no document has a cluster."""
+    scale: Scale = SHARE
+    """What the qualities are of the metric's own numbers."""
 
     @property
     def whole_suite(self) -> str:
@@ -196,7 +200,9 @@ def _table(
 ) -> TaskTable:
     own = part[part["kind"] != "autoregressive"]
     first = (own if len(own) else part).iloc[0]
-    documents, quality = _quality(configurations, found.scores)
+    metric = str(first["metric"])
+    scale = scale_of(metric, lower_is_better=_says_lower(part))
+    documents, quality = quality_of(configurations, found.scores, scale)
     unit = unit_of(found.requests)
     by_cell = split_by_cell(found.requests)
     timed = [together(by_cell, x.latency_cells, found.requests) for x in configurations]
@@ -205,9 +211,9 @@ def _table(
         task=task,
         suite=_title(str(first["suite"]), str(first["protocol"]), found.apart),
         protocol=str(first["protocol"]),
-        metric=str(first["metric"]),
+        metric=metric,
         filter=str(first["filter"]),
-        chance=float(first["chance"]),
+        chance=scale.floor(float(first["chance"])),
         configurations=configurations,
         documents=documents,
         quality=quality,
@@ -223,28 +229,13 @@ def _table(
         rules=found.rules,
         protocols=protocols_of(part, configurations, by_cell, found.scores),
         ended=_ended(found.scores),
-        clusters=_clusters(found.scores, documents),
+        clusters=clusters_of(found.scores, documents),
+        scale=scale,
     )
 
 
-def _quality(
-    configurations: tuple[Configuration, ...], scores: pd.DataFrame
-) -> tuple[tuple[Document, ...], Floats]:
-    """The documents that were scored, and (configurations, documents) their mean over seeds."""
-    grid = scores[["task", "doc_id"]].drop_duplicates().sort_values(["task", "doc_id"])
-    rows = zip(grid["task"], grid["doc_id"], strict=True)
-    documents = tuple((str(name), int(number)) for name, number in rows)
-    placed = scores.assign(document=scores.groupby(["task", "doc_id"], sort=True).ngroup())
-    by_cell = split_by_cell(placed)
-    quality = np.full((len(configurations), len(documents)), np.nan)
-    for i, configuration in enumerate(configurations):
-        own = together(by_cell, configuration.quality_cells, placed)
-        own = own[own["value"].notna()]
-        at = own["document"].to_numpy(dtype=np.int64)
-        total = np.bincount(at, own["value"].to_numpy(dtype=np.float64), len(documents))
-        count = np.bincount(at, minlength=len(documents))
-        np.divide(total, count, out=quality[i], where=count > 0)
-    return documents, quality
+def _says_lower(cells: pd.DataFrame) -> bool:
+    return "lower_is_better" in cells and bool((cells["lower_is_better"] == True).any())  # noqa: E712
 
 
 def _ended(scores: pd.DataFrame) -> pd.DataFrame | None:
@@ -252,16 +243,6 @@ def _ended(scores: pd.DataFrame) -> pd.DataFrame | None:
         return None
     wrong = scores["verdict"].notna() & (scores["value"] < 1.0)
     return scores.loc[wrong, ["cell_id", "task", "doc_id", "verdict"]]
-
-
-def _clusters(scores: pd.DataFrame, documents: tuple[Document, ...]) -> NDArray[np.int64] | None:
-    if "cluster" not in scores or not bool(scores["cluster"].notna().any()):
-        return None
-    known = scores[scores["cluster"].notna()].drop_duplicates(["task", "doc_id"])
-    rows = zip(known["task"], known["doc_id"], known["cluster"], strict=True)
-    names = {(str(task), int(number)): ("", str(name)) for task, number, name in rows}
-    codes, _ = pd.factorize(pd.Series([names.get(doc, doc) for doc in documents], dtype=object))
-    return codes.astype(np.int64)
 
 
 def _done(cells: pd.DataFrame) -> dict[str, Mapping[str, Any]]:

@@ -38,6 +38,25 @@ def test_means_and_errors_are_over_documents(requests: pd.DataFrame, gaps: Float
     assert out.at_most_stderr == pytest.approx(out.at_least_stderr)
 
 
+def test_documents_of_one_fact_are_one_for_the_error(requests: pd.DataFrame, gaps: Floats) -> None:
+    clusters = np.array([0, 0, 0, 1, 1, 1, 1, 2, 2, 3, 4, 4])
+    task = str(requests["task"].iloc[0])
+    documents = [(task, number) for number in range(DOCUMENTS)]
+    out = looseness(requests, documents=documents, clusters=clusters)
+    means = [float(np.mean(row)) for row in gaps]
+    middle = sum(means) / DOCUMENTS
+    totals = [
+        sum(m - middle for m, c in zip(means, clusters, strict=True) if c == k) for k in range(5)
+    ]
+    assert out.at_least == pytest.approx(middle)
+    assert out.at_least_stderr == pytest.approx(
+        (5 / 4 * sum(total**2 for total in totals)) ** 0.5 / DOCUMENTS
+    )
+    # A document that nothing is known of stands for itself.
+    fewer = looseness(requests, documents=documents[:11], clusters=clusters[:11])
+    assert fewer.at_least_stderr != pytest.approx(out.at_least_stderr)
+
+
 @pytest.mark.parametrize("bound", [None, float("inf"), "Infinity"])
 def test_one_elbo_without_a_finite_bound_makes_it_unknown(
     requests: pd.DataFrame, bound: float | str | None

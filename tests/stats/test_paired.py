@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 from scipy.stats import binom, binomtest
 
 from dllm_eval.stats.paired import (
@@ -9,6 +10,7 @@ from dllm_eval.stats.paired import (
     mcnemar,
     part_p_values,
     sign_test,
+    t_test,
     verdicts,
 )
 from dllm_eval.stats.resample import document_weights, mean_replicates
@@ -94,8 +96,8 @@ def test_clear_cases_get_their_verdict(
 def test_few_documents_with_a_lucky_win_prove_nothing(documents: int, wins: int) -> None:
     differences = [1.0] * wins + [0.0] * (documents - wins)
     p = claims(differences)
-    # Nothing lost: at least the chance of that at a loss in a hundred, or of so many wins in a row.
-    assert p[0] >= min(0.99**documents, 0.5**wins) - 1e-12
+    # Nothing lost: about the chance of that at a loss in a hundred, or of so many wins in a row.
+    assert p[0] >= 0.85 * min(0.99**documents, 0.5**wins)
     assert verdicts(p[None]) == ["faster, quality open"]
     reverse = claims([-x for x in differences], -0.5)
     assert verdicts(reverse[None]) == ["slower, quality open"]
@@ -103,9 +105,45 @@ def test_few_documents_with_a_lucky_win_prove_nothing(documents: int, wins: int)
 
 @pytest.mark.parametrize("documents", [3, 5, 10])
 def test_small_losses_on_few_documents_are_no_certainty_either(documents: int) -> None:
-    # No resample's mean falls below the tolerance, however few the documents.
+    # No resample's mean falls below the tolerance, however few the documents: the mean of so many
+    # is 0.009 above it, and a document may have been missed that loses 0.999 more.
     p = claims([-0.001] * documents)
-    assert p[0] == pytest.approx(0.99**documents)
+    assert p[0] == pytest.approx((1 - 0.009 / 0.999) ** documents, abs=0.01)
+
+
+@pytest.mark.parametrize(("documents", "lost"), [(300, 1), (300, 2), (500, 1), (1000, 4)])
+def test_few_losses_are_as_likely_as_the_binomial_distribution_says(
+    documents: int, lost: int
+) -> None:
+    p = claims([-1.0] * lost + [0.0] * (documents - lost))
+    assert p[0] == pytest.approx(binom.cdf(lost, documents, 0.01), abs=0.03)
+
+
+def test_the_level_holds_where_a_hundredth_is_lost() -> None:
+    generator = np.random.default_rng(3)
+    lost = generator.binomial(300, 0.01, size=400)
+    known = {int(k): claims([-1.0] * k + [0.0] * (300 - k))[0] for k in np.unique(lost)}
+    wrong = sum(known[int(k)] <= 0.05 for k in lost)
+    assert wrong <= binom.ppf(0.999, 400, 0.05)
+
+
+def test_scores_without_a_worst_value_go_by_students_t() -> None:
+    generator = np.random.default_rng(8)
+    gaps = generator.normal(-0.004, 0.02, size=30)
+    mean, error = gaps.mean(), gaps.std(ddof=1) / 30**0.5
+    expected = stats.t.sf((mean + 0.01) / error, 29)
+    found = part_p_values(np.full(4000, 1.0), np.full(1, np.nan), gaps, shares=False)
+    assert found[0] == pytest.approx(max(expected, 1 / 4001))
+    assert found[3] == pytest.approx(stats.t.sf(mean / error, 29))
+    assert t_test(np.zeros(3), -0.01) == 0.125
+    assert t_test(np.zeros(3), 0.0) == 1.0
+    assert t_test(np.ones(1), 0.0) == 1.0
+
+
+def test_what_cannot_be_said_is_not_tested() -> None:
+    said = frozenset({"no worse", "better"})
+    found = part_p_values(np.full(100, 0.1), np.full(100, 0.2), np.full(50, 0.1), said=said)
+    assert np.isnan(found).tolist() == [False, True, True, False, False, False]
 
 
 @pytest.mark.parametrize("documents", [3, 4])

@@ -126,3 +126,10 @@ def test_facts_that_are_no_facts_are_left_alone() -> None:
     provenance = {"tasks": {"a": {"metadata": {"facts": FACTS}}, "b": {}}}
     assert facts_of(provenance) == [FACTS]
     assert facts_of(provenance, "b") == []
+
+
+def test_lm_evals_word_for_no_version_is_none() -> None:
+    made = SuiteFrames()
+    made.cell({"raw": [1.0]}, version="Yaml")
+    (protocol,) = protocols_of(made)
+    assert "version" not in protocol.values

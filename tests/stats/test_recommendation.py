@@ -11,6 +11,7 @@ from dllm_eval.errors import UsageError
 from dllm_eval.stats.budget import Budget, Floor, parse_floor
 from dllm_eval.stats.candidates import Candidates
 from dllm_eval.stats.recommendation import Recommendation, recommend
+from dllm_eval.stats.scale import SHARE, Scale
 
 Scores = list[list[float]]
 
@@ -264,10 +265,25 @@ def test_floors_are_read(written: str, share: float, below: bool) -> None:
     assert found.below_autoregressive == below
 
 
-@pytest.mark.parametrize("written", ["90", "0", "-0.1", "ar-2", "ar", "120%", "high", "", "nan"])
+@pytest.mark.parametrize("written", ["0", "-0.1", "ar-2", "ar", "120%", "high", "", "nan"])
 def test_other_floors_are_one_clear_line(written: str) -> None:
     with pytest.raises(UsageError, match=r"--quality-floor is .*ar-2pt"):
         parse_floor(written)
+
+
+def test_a_bare_number_is_the_most_of_a_metric_that_is_better_where_it_is_lower() -> None:
+    perplexity, bits = Scale(kind="perplexity"), Scale(kind="bits")
+    four = parse_floor("4").on(perplexity)
+    assert perplexity.value(four.share) == pytest.approx(4.0)
+    assert four.as_quality
+    assert bits.value(parse_floor("0.9").on(bits).share) == pytest.approx(0.9)
+    below = parse_floor("ar-2pt")
+    assert below.on(perplexity) == below
+    assert parse_floor("0.9").on(SHARE).share == 0.9
+    with pytest.raises(UsageError, match=r"--quality-floor is 90; accepted: a share such as 0.9"):
+        parse_floor("90").on(SHARE)
+    with pytest.raises(UsageError, match="is 90%, and this suite's metric is better where it is l"):
+        parse_floor("90%").on(perplexity)
 
 
 def test_budgets_that_ask_for_nothing_or_nonsense_are_refused() -> None:

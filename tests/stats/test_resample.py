@@ -85,3 +85,11 @@ def test_same_seed_same_draws() -> None:
         for _ in range(2)
     )
     assert (first == second).all()
+
+
+def test_a_single_document_has_no_interval_where_there_is_nothing_to_resample() -> None:
+    alone = quality_interval(np.array([3.3]), np.full(1000, 3.3))
+    assert np.isnan(alone.low)
+    assert np.isnan(alone.high)
+    two = quality_interval(np.array([3.0, 4.0]), np.tile([3.0, 3.5, 4.0], 500))
+    assert (two.low, two.high) == (3.0, 4.0)
