@@ -35,6 +35,7 @@ CELLS = (
     Column("task", "text", "lm-eval's task or group"),
     Column("suite", "text", "its title"),
     Column("metric", "text", "the metric that stands for it"),
+    Column("lower_is_better", "flag", "whether the task says that less of it is better"),
     Column("filter", "text", "lm-eval's filter of that metric"),
     Column("chance", "number", "what guessing scores, a share of 1"),
     Column("variant", "text", "what an imported run was put to differently"),

@@ -51,10 +51,16 @@ def leaderboard_result(setting: ModelSetting) -> dict[str, Any]:
         "results": values,
         "versions": {score.task: score.version for score in setting.scores},
         "n-samples": {score.task: score.num_documents for score in setting.scores},
+        "quantities": {x.task: x.likelihood for x in setting.scores if x.likelihood},
         "protocols": {score.task: dict(score.facts) for score in setting.scores},
         "latency": _latency(setting),
         "source": f"dllm-eval {version('dllm-eval')}",
     }
+
+
+def _busy(score: Score) -> dict[str, bool]:
+    """Seconds of a busy machine say so; those of an idle one are as the reader knows them."""
+    return {"machine_busy": True} if score.busy else {}
 
 
 def _stderr_name(score: Score) -> str:
@@ -65,7 +71,7 @@ def _stderr_name(score: Score) -> str:
 def _latency(setting: ModelSetting) -> dict[str, Any]:
     """p50 seconds at batch size 1, with the machine without which they mean nothing."""
     timed = {
-        score.task: {"p50_s": score.latency_s, "of": f"one {score.unit}"}
+        score.task: {"p50_s": score.latency_s, "of": f"one {score.unit}", **_busy(score)}
         for score in setting.scores
         if not math.isnan(score.latency_s)
     }

@@ -12,8 +12,19 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from dllm_eval.exports.settings import ModelSetting, Score, model_settings
 from dllm_eval.files import write_text
+from dllm_eval.stats.contention import MARK
 from dllm_eval.sweep.store import Results
 
+BUSY = "timed while the machine was busy: nothing is claimed of it"
+TASKS = {
+    "loglikelihood": ("multiple-choice", "Multiple Choice"),
+    "loglikelihood_rolling": ("language-modeling", "Language Modeling"),
+}
+"""What was asked for -> a task's type and name; everything that is written is text generation."""
+QUANTITIES = {
+    "bound": " (a bound: an ELBO, so the true value is at least as good)",
+    "neither": " (no likelihood)",
+}
 HARNESS = "https://github.com/EleutherAI/lm-evaluation-harness"
 """Where the tasks come from; huggingface_hub takes a source's name with an address only."""
 
@@ -47,10 +58,13 @@ def _source() -> str:
 
 
 def _entries(setting: ModelSetting, score: Score) -> list[EvalResult]:
-    quality = _entry(setting, score, score.metric_name, score.metric, score.value)
+    metric = score.metric + QUANTITIES.get(score.likelihood or "", "")
+    quality = _entry(setting, score, score.metric_name, metric, score.value)
     if math.isnan(score.latency_s):
         return [quality]
     name = f"p50 latency of one {score.unit} in seconds, on {setting.machine}, {setting.stack}"
+    if score.busy:
+        name = f"{MARK} {name}; {BUSY}"
     return [quality, _entry(setting, score, "latency_p50_s", name, score.latency_s)]
 
 
@@ -62,12 +76,14 @@ def _entry(
         "protocol": setting.protocol,
         "documents": score.num_documents,
         "task_version": score.version,
+        **({"quantity": score.likelihood} if score.likelihood else {}),
         **({"asked": dict(score.facts)} if score.facts else {}),
     }
+    task_type, task_name = TASKS.get(score.request_type, ("text-generation", "Text Generation"))
     of_quality = metric_type == score.metric_name and not math.isnan(score.stderr)
     return EvalResult(
-        task_type="text-generation",
-        task_name="Text Generation",
+        task_type=task_type,
+        task_name=task_name,
         dataset_type=score.task,
         dataset_name=score.suite,
         metric_type=metric_type,

@@ -15,7 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from dllm_eval.stats.bounds import Kind, kind_of
 from dllm_eval.stats.clusters import cluster_stderr
+from dllm_eval.stats.contention import busy_rows
 from dllm_eval.stats.tables import Configuration, TaskTable, task_tables
 from dllm_eval.sweep.store import Results
 
@@ -36,8 +38,14 @@ class Score:
     version: str
     latency_s: float
     """p50 of requests, or questions, one at a time; NaN where it was not measured."""
+    busy: bool
+    """Whether the machine was busy meanwhile, so that nothing may be claimed of the seconds."""
     unit: str
     """What the latency is of: a question or a request."""
+    likelihood: Kind | None
+    """Of a metric that is a function of log p: whether its values are exact or bounds."""
+    request_type: str
+    """What the model was asked for: lm-eval's request type; "" where records do not say."""
     facts: Mapping[str, str]
     """How it was asked and judged: keys of `stats.protocols.FIELDS`."""
 
@@ -134,22 +142,27 @@ def _checkpoint(pretrained: object, model: str) -> str:
 
 def _score(table: TaskTable, i: int) -> Score:
     known = table.quality[i][~np.isnan(table.quality[i])]
-    seconds = table.latencies_s[i]
+    mean = float(known.mean()) if len(known) else float("nan")
+    seconds, own = table.latencies_s[i], table.configurations[i]
+    asked = table.requests_of(own.quality_cells)["request_type"]
     spread = known.std(ddof=1) / np.sqrt(len(known)) if len(known) > 1 else np.nan
     if table.clusters is not None:
         spread = cluster_stderr(table.quality[i], table.clusters)[0]
-    autoregressive = table.configurations[i].kind == "autoregressive"
+    autoregressive = own.kind == "autoregressive"
     return Score(
         task=table.task,
         suite=table.whole_suite if autoregressive else table.suite,
         metric=table.metric,
         filter=table.filter,
-        value=float(known.mean()) if len(known) else float("nan"),
-        stderr=float(spread),
+        value=table.scale.value(mean),
+        stderr=table.scale.value_stderr(mean, float(spread)),
         num_documents=len(known),
-        version=_version(table.configurations[i]),
+        version=_version(own),
         latency_s=float(np.median(seconds)) if len(seconds) else float("nan"),
+        busy=i in busy_rows(table),
         unit=table.unit,
+        likelihood=kind_of(table, i) if table.scale.of_likelihood else None,
+        request_type=str(asked.iloc[0]) if len(asked) else "",
         facts=dict(table.protocols[i].values) if table.protocols else {},
     )
 

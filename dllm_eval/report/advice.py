@@ -6,13 +6,14 @@ Finds the suite, the machine and the settings that are meant, and asks `stats/re
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
 from dllm_eval.errors import UsageError, unknown
 from dllm_eval.report.confirm import confirm_line
+from dllm_eval.report.machine_names import renamed
 from dllm_eval.stats.analysis import TaskAnalysis, analyse
 from dllm_eval.stats.budget import FEWEST, Budget, percentile_of
 from dllm_eval.stats.candidates import candidates_of
@@ -51,6 +52,9 @@ class Answer:
     """The best AR row, which a relative floor is measured from."""
     busy: int
     """Settings left out because the machine was busy."""
+    all_busy: bool
+    """Whether no setting was timed on an idle machine. Where seconds are asked for, nothing can
+    qualify then; a floor alone is answered by the seconds that there are."""
     untimed: int
     """Settings left out because they were not timed, or on too few requests."""
     unfinished: int
@@ -74,6 +78,9 @@ class Answer:
         return self.found.pick is not None
 
 
+_NOTHING = Recommendation(pick=None, runner_up=None, floor=math.nan, nearest=(), considered=0)
+
+
 def answer(folders: Sequence[Path], asked: Asked) -> Answer:
     """What to deploy, by the records in these results folders.
 
@@ -92,28 +99,27 @@ def answer_frames(
     cells: pd.DataFrame, requests: pd.DataFrame, scores: pd.DataFrame, asked: Asked
 ) -> Answer:
     """The same of results that are already in memory; see `answer`."""
-    table = _suite(task_tables(cells, requests, scores), asked.task)
+    table = _suite(task_tables(renamed(cells), requests, scores), asked.task)
+    asked = replace(asked, budget=asked.budget.on(table.scale))
     # What was asked for wrongly is told before anything is resampled, which takes seconds.
     place = _place(table, asked.machine)
     wanted = _of_model(table, place, asked.model)
     timed = _timed(table, place, wanted, FEWEST[asked.budget.percentile], asked.budget.percentile)
     analysis = analyse(table)
-    rows = [i for i in timed if not analysis.rows[i].busy]
-    if not rows:
-        raise UsageError(
-            f"every setting of suite {table.suite!r} was timed while the machine was busy; time "
-            f"them again on an idle one, with dllm-eval sweep SPEC --retime"
-        )
+    idle = [i for i in timed if not analysis.rows[i].busy]
+    # A floor alone asks for no seconds: they only say which of those that reach it is taken.
+    rows = idle or (timed if asked.budget.latency_s is None else [])
     rival = best_autoregressive(table, place)
-    found = recommend(candidates_of(analysis, rows, rival), asked.budget)
+    found = recommend(candidates_of(analysis, rows, rival), asked.budget) if rows else _NOTHING
     return Answer(
         asked=asked,
         analysis=analysis,
         place=place,
         found=found,
-        considered_row=rows[0],
+        considered_row=(rows or timed)[0],
         rival=rival,
-        busy=sum(analysis.rows[i].busy for i in timed),
+        busy=len(timed) - len(rows),
+        all_busy=not idle,
         untimed=len(wanted) - len(timed),
         unfinished=_unfinished(cells, table),
         command="" if found.pick is None else _command(cells, analysis.rows[found.pick.row]),

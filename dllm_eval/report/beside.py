@@ -1,17 +1,18 @@
-"""What stands beside the tables of a report: imported scores without documents, and notes.
+"""What stands beside the tables of a report: scores without documents, searches' ends, and notes.
 
 A score without its documents has no place in a table whose rows are compared document by document.
 Computes no statistic. `write.py` calls it.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from dllm_eval.errors import UsageError
 from dllm_eval.report import text
 from dllm_eval.stats.resample import NORMAL_975, UNKNOWN, Interval
+from dllm_eval.stats.tables import TaskTable
 
 
 class LoneScore(Protocol):
@@ -39,12 +40,32 @@ class LoneScore(Protocol):
     def stderr(self) -> float: ...  # noqa: D102
 
 
+class FoundBySearch(Protocol):
+    """What one search of a sweep found; `sweep.knees.Knee` is one."""
+
+    @property
+    def suite(self) -> str: ...  # noqa: D102
+
+    @property
+    def line(self) -> str: ...  # noqa: D102
+
+
 @dataclass(frozen=True, kw_only=True)
 class Beside:
-    """Scores and notes."""
+    """Scores, notes and findings."""
 
     scores: Sequence[LoneScore] = ()
     notes: tuple[str, ...] = ()
+    searches: tuple[FoundBySearch, ...] = ()
+    """What the folders' searches for a cheapest setting found."""
+    topics: Mapping[str, str] = field(default_factory=dict)
+    """Title of a suite -> the title of the suite that it is counted with: `stats.topics`."""
+
+    def found_for(self, table: TaskTable) -> tuple[str, ...]:
+        """What was searched in one suite; alike under every length policy and protocol of it."""
+        bare = table.whole_suite.removesuffix(f" ({table.protocol})")
+        names = {table.suite, table.whole_suite, bare}
+        return tuple(x.line for x in self.searches if x.suite in names)
 
     def refuse_alone(self, *, has_cells: bool) -> None:
         """Makes sure that there is more than these scores.
@@ -67,6 +88,9 @@ class Beside:
             lines += ["| model | task | metric | documents | score | 95 % interval |"]
             lines += ["| --- | --- | --- | --- | --- | --- |"]
             lines += [_line(score) for score in self.scores]
+        if self.searches:
+            lines += ["", "Found by searches:", ""]
+            lines += [f"- {_cell(found.line)}" for found in self.searches]
         if self.notes:
             lines += ["", "Of the folders:", ""]
             lines += [f"- {_cell(note)}" for note in self.notes]

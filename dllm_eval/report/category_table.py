@@ -10,8 +10,9 @@ from dllm_eval.report.setting_rows import (
     BEST_RULE,
     best_of_models,
     name_of,
+    place_note,
+    places_of,
     scored,
-    several_places,
 )
 from dllm_eval.report.suite_table import Frames, SuiteTable
 from dllm_eval.stats.categories import CategoryRow, CategoryScore, CategoryTable, category_table
@@ -52,7 +53,10 @@ def _groups(table: TaskTable, found: CategoryTable) -> SuiteTable:
             *(f"{name} ({sizes[name].num_documents})" for name in found.groups),
         ),
         rows=tuple(_row(table, found, row, several=several) for row in found.rows),
-        notes=("In parentheses behind a group: its documents.",),
+        notes=(
+            "In parentheses behind a group: its documents.",
+            *place_note(places_of(table.configurations)),
+        ),
         data=pd.DataFrame([line for row in found.rows for line in _lines(table, row)]),
     )
 
@@ -62,7 +66,7 @@ def _row(
 ) -> tuple[str, ...]:
     x = table.configurations[row.row]
     return (
-        *name_of(x, with_place=several_places(table.configurations)),
+        *name_of(x, places_of(table.configurations)),
         _shown(row.whole),
         *((text.percent(row.mean_of_subjects),) if several else ()),
         *(_shown(row.groups[name]) for name in found.groups),
@@ -76,8 +80,8 @@ def _shown(score: CategoryScore) -> str:
 def _subjects(table: TaskTable, found: CategoryTable) -> list[SuiteTable]:
     if found.subjects == found.groups:
         return []
-    place = several_places(table.configurations)
-    names = [name_of(table.configurations[row.row], with_place=place) for row in found.rows]
+    places = places_of(table.configurations)
+    names = [name_of(table.configurations[row.row], places) for row in found.rows]
     heads = [model if at == text.UNKNOWN_TEXT else f"{model}, {at}" for model, at in names]
     rows = []
     for path in found.subjects:

@@ -37,7 +37,8 @@ def confirm_line(folder: Path, cell_id: str) -> str:
     cell = Cell.from_dict(read_json(files.cell))
     provenance = read_json(files.provenance) if files.provenance.exists() else {}
     spec = results.read()["spec"]
-    arguments = json.dumps(_arguments(cell, provenance), ensure_ascii=False)
+    scored = _scored(files.requests)
+    arguments = json.dumps(_arguments(cell, provenance, scored=scored), ensure_ascii=False)
     words = ["dllm-eval", "run", "--model", cell.model, "--model_args", arguments]
     words += ["--tasks", cell.task, "--batch_size", "1"]
     if cell.num_fewshot is not None:
@@ -47,14 +48,24 @@ def confirm_line(folder: Path, cell_id: str) -> str:
     if cell.limit is not None:
         words += ["--limit", str(cell.limit)]
     words += [word for path in _include(spec, cell.task) for word in ("--include_path", path)]
-    if spec.get("confirm_run_unsafe_code"):
+    if spec.get("confirm_run_unsafe_code") and not scored:
         words += ["--confirm_run_unsafe_code"]
     return shlex.join(words)
 
 
-def _arguments(cell: Cell, provenance: Mapping[str, Any]) -> dict[str, Any]:
+def _scored(requests: Path) -> bool:
+    """Whether the cell's requests were scored, so that nothing was decoded and no program ran."""
+    if not requests.exists():
+        return False
+    with requests.open(encoding="utf-8") as lines:
+        first = json.loads(next(lines, "{}"))
+    kind = first.get("request_type") if isinstance(first, dict) else None
+    return isinstance(kind, str) and kind.startswith("loglikelihood")
+
+
+def _arguments(cell: Cell, provenance: Mapping[str, Any], *, scored: bool) -> dict[str, Any]:
     found: dict[str, Any] = dict(cell.arguments)
-    scored = "likelihood" in cell.arguments
+    scored = scored or "likelihood" in cell.arguments
     # Nothing of the decoding rule is read where requests are scored.
     resolved = {} if scored else provenance.get("sampler") or {}
     found |= {k: v for k, v in resolved.items() if v is not None and k not in found}

@@ -61,6 +61,22 @@ class Contest:
         return compared is not None and compared.verdict == "dominated by AR"
 
     @property
+    def bounded(self) -> bool:
+        """Whether the scores are bounds on either side, so that a worse one shows nothing."""
+        kinds = {self.best.likelihood, self.rival.likelihood}
+        return not kinds <= {None, "exact"}
+
+    @property
+    def told_better(self) -> bool:
+        """Whether diffusion's lead shows anything: a bound that beats an exact value does."""
+        return self.rival.likelihood in (None, "exact") and self.best.likelihood != "neither"
+
+    @property
+    def ahead(self) -> str:
+        """What a better score is called: higher, or better where lower numbers are."""
+        return "better" if self.best.scale.lower_is_better else "higher"
+
+    @property
     def scores_differ(self) -> bool:
         """Whether the best row's score differs from AR's after Holm's correction."""
         compared = self.best.comparison
@@ -82,15 +98,18 @@ class Contest:
         if compared is None or math.isnan(compared.difference):
             return "The scores were not compared on the same documents."
         low, high = 100 * self.gap.low, 100 * self.gap.high
-        side = "more" if compared.difference >= 0 else "fewer"
-        if side == "fewer":
+        ahead = compared.difference >= 0
+        words = ("worse", "better") if self.best.scale.lower_is_better else ("fewer", "more")
+        side = words[ahead]
+        if not ahead:
             low, high = -high, -low
         shown = text.signed if low < 0 < high else text.fixed
         span = f"{shown(low)} to {shown(high)}"
         if compared.difference == 0:
             return f"Both score the same on {self.num_documents} documents (95 % interval {span})."
+        own = "Diffusion's bound is" if self.best.likelihood == "bound" else "Diffusion scores"
         return (
-            f"Diffusion scores {abs(100 * compared.difference):.1f} points {side} on "
+            f"{own} {abs(100 * compared.difference):.1f} points {side} on "
             f"{self.num_documents} documents (95 % interval {span})."
         )
 

@@ -12,6 +12,9 @@ from dllm_eval.stats.best_stack import BEST_STACK
 from dllm_eval.stats.group import GroupAnalysis
 from dllm_eval.stats.row import Row
 
+FIXED = "fixed:"
+"""Before the tokens of a length policy of one length for all gaps."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Contestant:
@@ -38,8 +41,8 @@ def contestant(row: Row, group: GroupAnalysis) -> Contestant:
         kind=x.kind,
         name=tier_text.named(x) if x.kind == "autoregressive" else x.series,
         setting=", ".join(part for part in parts if part),
-        quality=text.percent(row.quality),
-        quality_span=text.percent_interval(row.quality_interval),
+        quality=text.quality(row),
+        quality_span=row.scale.span(row.quality_interval),
         latency=text.latency(row) if near else "not compared",
         busy=row.busy and near,
     )
@@ -59,7 +62,24 @@ def _of_places(
 
 def caveats(analysis: TaskAnalysis, group: GroupAnalysis, shown: Sequence[Row]) -> tuple[str, ...]:
     """What a reader of a card must know of the rows that it shows."""
-    return (*_of_rows(shown), *_of_places(analysis, group, shown))
+    return (*_of_rows(shown), *_of_lengths(analysis, shown), *_of_places(analysis, group, shown))
+
+
+def _of_lengths(analysis: TaskAnalysis, shown: Sequence[Row]) -> tuple[str, ...]:
+    """Of a fixed length: that it is one of several, picked by the scores that the card shows."""
+    told = [x.values.get("length_policy", "") for x in analysis.table.protocols]
+    policies = list(zip(analysis.rows, told, strict=False))
+    out = []
+    for row, policy in policies:
+        name, fixed = row.configuration.model, policy.startswith(FIXED)
+        run = {y for x, y in policies if x.configuration.model == name and y.startswith(FIXED)}
+        if fixed and len(run) > 1 and any(row is one for one in shown):
+            tokens = policy.removeprefix(FIXED)
+            out.append(
+                f"{name}'s length of {tokens} token{'' if tokens == '1' else 's'} was picked on "
+                f"these very documents, of {len(run)} that were run, which flatters."
+            )
+    return tuple(out)
 
 
 def _of_rows(shown: Sequence[Row]) -> tuple[str, ...]:

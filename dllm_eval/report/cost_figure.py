@@ -13,6 +13,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from dllm_eval.report import text
 from dllm_eval.report.labels import Label, draw
+from dllm_eval.report.quality_axis import set_quality_axis
 from dllm_eval.report.style import FAINT, Look
 from dllm_eval.stats.analysis import TaskAnalysis
 from dllm_eval.stats.group import GroupAnalysis
@@ -63,12 +64,13 @@ def draw_cost(
     looks: dict[str, Look],
     cost: Cost,
 ) -> None:
-    """Filled: on the frontier of quality and this cost; the axes' size must be final."""
+    """Filled: beaten by none in quality and this cost, or a bound, which is called beaten by none.
+
+    The axes' size must be final.
+    """
     rows = [analysis.rows[i] for i in cost_rows(analysis, group, cost)]
     values = [cost.of(row) / cost.scale for row in rows]
-    axes.set_ylim(-4, 106)
-    axes.set_yticks(range(0, 101, 20))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f} %"))
+    set_quality_axis(axes, rows)
     axes.set_xscale("log")
     axes.set_xlim(min(values) / 1.3, max(values) * 1.3)
     near = max(values) < 4 * min(values)
@@ -80,7 +82,7 @@ def draw_cost(
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.tick_params(which="both", length=3, color=FAINT)
     for row, value in zip(rows, values, strict=True):
-        _point(axes, row, value, looks[row.configuration.series], filled=cost.on_frontier(row))
+        _point(axes, row, value, looks[row.configuration.series], filled=_unbeaten(row, cost))
     labels = [
         Label(
             text=text.dial_value(row.configuration),
@@ -98,6 +100,11 @@ def draw_cost(
         if not row.configuration.dial
     ]
     draw(axes, labels, extra=silent, lines=[], only_where_clear=True)
+
+
+def _unbeaten(row: Row, cost: Cost) -> bool:
+    """On the frontier, or a score that may not be called beaten: a bound, or no likelihood."""
+    return cost.on_frontier(row) or row.likelihood in ("bound", "neither")
 
 
 def _point(axes: Axes, row: Row, value: float, look: Look, *, filled: bool) -> None:

@@ -9,10 +9,12 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
 from dllm_eval.report import text
+from dllm_eval.report.quality_axis import set_quality_axis
 from dllm_eval.report.style import FAINT, FEW, Look
+from dllm_eval.report.ticks import set_log_ticks
 from dllm_eval.stats.analysis import TaskAnalysis
 from dllm_eval.stats.group import Curve, GroupAnalysis
 from dllm_eval.stats.row import Row
@@ -52,9 +54,7 @@ def draw_dial(
         _word_axis(axes, values, TEXT_DIALS[dial])
     else:
         _dial_axis(axes, values, counted=dial in text.COUNTED)
-    axes.set_ylim(-4, 106)
-    axes.set_yticks(range(0, 101, 20))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f} %"))
+    set_quality_axis(axes, [analysis.rows[i] for i in group.members])
 
 
 def _word_axis(axes: Axes, values: list[float], words: Sequence[str]) -> None:
@@ -149,15 +149,31 @@ def draw_time(
         )
     if not timed:
         return
+    for row in timed:
+        _mark_busy(axes, row)
     _limits(axes, timed)
     if not analysis.likelihood:
         _guide(axes, timed)
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0)))
+    forwards, seconds = [r.costs.nfe for r in timed], [r.latency_s for r in timed]
+    for axis, values in ((axes.xaxis, forwards), (axes.yaxis, seconds)):
+        set_log_ticks(axis, max(values) / min(values))
         axis.set_minor_formatter(NullFormatter())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: text.tick(value)))
     axes.tick_params(which="both", length=3, color=FAINT)
+
+
+def _mark_busy(axes: Axes, row: Row) -> None:
+    """Nothing is claimed of such seconds, wherever they stand."""
+    if row.busy:
+        axes.annotate(
+            text.BUSY_MARK,
+            (row.costs.nfe, row.latency_s),
+            xytext=(4, 3),
+            textcoords="offset points",
+            fontsize=8,
+            color=FAINT,
+        )
 
 
 def _guide(axes: Axes, rows: list[Row]) -> None:

@@ -15,7 +15,8 @@ from dllm_eval.stats.group import Curve
 from dllm_eval.stats.row import Row
 
 Fact = tuple[str, str]
-OF_THE_MODEL = ("settings.", "sampler.", "model.arguments.")
+OF_DECODING = "sampler."
+OF_THE_MODEL = ("settings.", OF_DECODING, "model.arguments.")
 """Facts about how it was decoded, which the drawer shows before the machine's."""
 
 
@@ -51,7 +52,9 @@ def _row(
     x = row.configuration
     given = sorted(flat(x.settings, "settings.").items())
     found = sorted(flat(x.provenance, "").items())
-    decoding = [fact for fact in found if fact[0].startswith(OF_THE_MODEL)]
+    # Nothing of the decoding rule is read where requests are scored.
+    read = tuple(x for x in OF_THE_MODEL if x != OF_DECODING or not row.costs.estimator)
+    decoding = [fact for fact in found if fact[0].startswith(read)]
     origin = [fact for fact in found if not fact[0].startswith(OF_THE_MODEL)]
     return {
         "result": facts.number([*_result(row), *_best_stack(analysis, index)]),
@@ -80,7 +83,7 @@ def _result(row: Row) -> list[Fact]:
     out = [
         (
             "quality",
-            _with_interval(text.percent(row.quality), text.percent_interval(row.quality_interval)),
+            _with_interval(text.quality(row), row.scale.span(row.quality_interval)),
         ),
         ("documents scored", str(row.num_documents)),
         ("tier", row.configuration.tier),
@@ -97,9 +100,10 @@ def _result(row: Row) -> list[Fact]:
         ratio = compared.latency_ratio_interval
         speed = f"{text.ratio(ratio.low)} to {text.ratio(ratio.high)}"
         known = not math.isnan(ratio.low)
+        whose = "of its bound " if row.likelihood == "bound" else ""
         out += [
             ("against AR", compared.verdict),
-            ("points above AR", _with_interval(text.fixed(100 * compared.difference), gap)),
+            (f"points {whose}above AR", _with_interval(text.fixed(100 * compared.difference), gap)),
             (
                 "speed-up vs AR",
                 _with_interval(text.ratio(compared.latency_ratio), speed) if known else "",
@@ -133,20 +137,27 @@ def _probability(value: float) -> str:
     return "below 0.001" if value < 0.001 else text.significant(value, figures=2)
 
 
+def _tokens(row: Row) -> list[Fact]:
+    """Of answers that were written; a scored text has no tokens that the model made visible."""
+    return [
+        ("visible tokens", text.counted(row, row.costs.visible_tokens)),
+        ("canvas tokens", text.counted(row, row.costs.canvas_tokens)),
+        ("visible tokens per second", text.speed(row)),
+    ]
+
+
 def _costs(row: Row) -> list[Fact]:
     costs = row.costs
     joules = text.joules(row.joules)
     return _known(
         [
-            ("visible tokens", text.counted(row, costs.visible_tokens)),
-            ("canvas tokens", text.counted(row, costs.canvas_tokens)),
+            *([] if costs.estimator else _tokens(row)),
             (
                 "canvases scored" if costs.estimator else "NFE (forward passes)",
                 text.counted(row, costs.nfe),
             ),
             ("token positions processed", text.counted(row, costs.positions)),
-            ("seconds per forward", text.seconds(costs.forward_s)),
-            ("visible tokens per second", text.speed(row)),
+            *([] if costs.estimator else [("seconds per forward", text.per_forward(row))]),
             ("peak memory", text.size(row.peak_memory_bytes)),
             ("energy", "" if joules == text.UNKNOWN_TEXT else f"{joules} per {costs.unit}"),
             ("estimator", costs.estimator),

@@ -13,9 +13,10 @@ from dllm_eval.report.setting_rows import (
     MOST_ROWS,
     best_of_models,
     name_of,
+    place_note,
+    places_of,
     points,
     scored,
-    several_places,
 )
 from dllm_eval.report.suite_table import Frames, SuiteTable
 from dllm_eval.stats.rules import RuleScore, RuleTable, rule_table
@@ -67,7 +68,10 @@ def _rules(table: TaskTable, found: RuleTable) -> SuiteTable:
             *(name for rule in others for name in (rule, f"{rule} less {headline}", "changed")),
         ),
         rows=tuple(_rule_row(table, found, i) for i in first),
-        notes=(f"{BEST_RULE} The others are folded below.",) if rest else (),
+        notes=(
+            *((f"{BEST_RULE} The others are folded below.",) if rest else ()),
+            *place_note(places_of(table.configurations)),
+        ),
         more=tuple(_rule_row(table, found, i) for i in rest),
         more_title=f"All other settings ({len(rest)})",
         data=_rule_data(table, found),
@@ -77,7 +81,7 @@ def _rules(table: TaskTable, found: RuleTable) -> SuiteTable:
 def _rule_row(table: TaskTable, found: RuleTable, i: int) -> tuple[str, ...]:
     x = table.configurations[i]
     by_rule = {score.rule: score for score in found.rows[i]}
-    cells = [*name_of(x, with_place=several_places(table.configurations))]
+    cells = [*name_of(x, places_of(table.configurations))]
     for rule in found.rules:
         score = by_rule.get(rule)
         cells.append(text.UNKNOWN_TEXT if score is None else scored(score.quality, score.interval))
@@ -151,7 +155,10 @@ def _verdicts(table: TaskTable, found: RuleTable) -> list[SuiteTable]:
             suites=(table.suite,),
             header=("model", "setting", "rules", *named, *(("other",) if others else ())),
             rows=lines(first),
-            notes=(f"Other: {', '.join(others)}.",) if others else (),
+            notes=(
+                *((f"Other: {', '.join(others)}.",) if others else ()),
+                *place_note(places_of(table.configurations)),
+            ),
             more=lines(rest),
             more_title=f"All other settings ({len(rest)})",
         )
@@ -180,5 +187,5 @@ def _verdict_row(
 ) -> tuple[str, ...]:
     counts = [str(verdicts.get(name, 0)) for name in named]
     rest = [str(sum(verdicts.get(name, 0) for name in others))] if others else []
-    place = several_places(table.configurations)
-    return (*name_of(table.configurations[i], with_place=place), rules, *counts, *rest)
+    places = places_of(table.configurations)
+    return (*name_of(table.configurations[i], places), rules, *counts, *rest)

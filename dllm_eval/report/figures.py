@@ -4,6 +4,7 @@ Lays out panels and legends; the panels themselves are in `frontier_figure.py` a
 `curve_figures.py`. Called by `write.py`.
 """
 
+import math
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,14 +17,16 @@ from dllm_eval.report import legend, panels, text
 from dllm_eval.report.figure_names import best_stack_name, frontier_name
 from dllm_eval.report.frontier_figure import draw_frontier
 from dllm_eval.report.panels import Panel
+from dllm_eval.report.standing import standing
 from dllm_eval.report.style import FAINT, INK, Look, applied, looks, save
 from dllm_eval.stats.analysis import TaskAnalysis
 from dllm_eval.stats.best_stack import BEST_STACK
 from dllm_eval.stats.group import GroupAnalysis
 from dllm_eval.stats.load_crossover import SuiteLoads
+from dllm_eval.stats.row import Row
 
 READING = (
-    "Numbers are values of the dial. Filled: on the frontier of all models; hollow: "
+    "Numbers: values of the dial, where they fit. Filled: on the frontier of all models; hollow: "
     "beaten by another model;\nfaded: beaten by its own; ×: at chance, not clearly above it. "
     "Band: 90 % confidence. Dotted: the AR score."
 )
@@ -34,10 +37,13 @@ READING_MANY = (
     "intervals."
 )
 READING_GRID = (
-    "Numbers are values of the dial. Filled: on the frontier of all models; hollow: beaten by "
+    "Numbers: values of the dial, where they fit. Filled: on the frontier of all models; hollow: "
+    "beaten by "
     "another model; faded: beaten by a setting of its own; ×: at chance, not clearly above it. "
     "Band, where drawn: 90 % confidence. Dotted: the AR score."
 )
+READING_BUSY = f"{text.BUSY_MARK}: timed on a busy machine; nothing is claimed of it."
+READING_PALE = "Pale: compared with nothing (busy machine, or a bound beside an exact score)."
 READING_TIME = (
     "Latency against forward passes. Parallel to the grey line: every forward costs the same."
 )
@@ -69,7 +75,10 @@ def write_figures(
     # Canvases that are scored share forwards, so their panels have no grey line.
     guided = any(not analysis.likelihood for analysis in analyses)
     told = [READING_TIME] if guided else []
-    by_forwards = " ".join([*told, *filter(None, [panels.silent_series(analyses)])])
+    busy = [READING_BUSY] if any(row.busy for a in analyses for row in a.rows) else []
+    pale = [READING_PALE] if any(_pale(a.rows) for a in analyses) else []
+    by_forwards = " ".join([*told, *filter(None, [panels.silent_series(analyses)]), *busy])
+    in_grid = " ".join([READING_GRID, *pale, *busy])
     paths = []
     with applied():
         for analysis in analyses:
@@ -82,7 +91,7 @@ def write_figures(
                 name = best_stack_name(analysis, number)
                 paths += save(_single(drawn_on, found.group, look), out, name)
         for name, drawn, y, reading in (
-            ("frontiers", panels.frontiers(analyses, look), "quality", READING_GRID),
+            ("frontiers", panels.frontiers(analyses, look), "quality", in_grid),
             ("time", panels.times(analyses, look), "p50 latency", by_forwards),
             ("dial", panels.dials(analyses, look), "quality", ""),
             ("batch", panels.batches(analyses, look), "visible tokens per second", ""),
@@ -110,12 +119,24 @@ def _single(analysis: TaskAnalysis, group: GroupAnalysis, look: dict[str, Look])
     )
     axes.set_ylabel(f"quality ({analysis.table.metric})")
     draw_frontier(axes, analysis=analysis, group=group, looks=look)
-    reading = READING_MANY if legend.many(shown) else READING
+    rows = [analysis.rows[i] for curve in group.curves for i in curve.members]
+    several = READING_MANY if legend.many(shown) else READING
+    marks = [READING_PALE] * _pale(rows) + [READING_BUSY] * any(row.busy for row in rows)
+    reading = "\n".join(filter(None, [several, " ".join(marks)]))
     title = 1 - 0.2695 / height
     figure.text(left, title, analysis.table.suite, fontsize=13, weight="bold", color=INK)
+    bounds = text.bounds_note(rows)
+    end = left + axes_width / width
+    figure.text(end, title, bounds, fontsize=7.6, color=FAINT, ha="right")
     figure.text(left, 0.02, reading, fontsize=7.6, color=FAINT, va="bottom", linespacing=1.4)
     legend.add(figure, shown, look, beside=beside > 0, loc="lower left", at=(0.105, 0.868))
     return figure
+
+
+def _pale(rows: Sequence[Row]) -> bool:
+    """Whether some point is drawn as compared with nothing."""
+    timed = [row for row in rows if not math.isnan(row.latency_s)]
+    return any(standing(row) == "open" for row in timed)
 
 
 def _grid(drawn: Sequence[Panel], look: dict[str, Look], y: str, reading: str) -> Figure:

@@ -44,6 +44,8 @@ class Card:
     """What of its machine's headline the card stands behind; "" for a headline itself."""
     scores_alone: bool = False
     """Whether both kinds were compared, and in score alone."""
+    bounded: bool = False
+    """Whether a bound stands beside an exact value and shows no winner: nothing to count."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +58,7 @@ class _Finding:
     sure: str
     shown: tuple[Row, ...]
     scores_alone: bool = False
+    bounded: bool = False
 
 
 def cards(analysis: TaskAnalysis) -> list[Card]:
@@ -84,10 +87,14 @@ def _card(analysis: TaskAnalysis, group: GroupAnalysis) -> Card:
         finding = _elsewhere(analysis, rows) or _alone(rows)
     elif not found.rival.above_chance:
         finding = _at_chance(found, analysis.table.chance)
+    elif found.bounded and not found.told_better:
+        finding = _bound(found)
     elif found.speedup is None or math.isnan(found.speedup.interval.high):
         finding = _by_quality(found)
     elif found.speedup.reached:
         finding = _matched(found, across=group.stack == BEST_STACK)
+    elif found.bounded:
+        finding = _bound(found)
     else:
         finding = _not_reached(found)
     ahead = sorted(finding.shown, key=lambda row: row.configuration.kind != finding.winner)
@@ -103,6 +110,7 @@ def _card(analysis: TaskAnalysis, group: GroupAnalysis) -> Card:
         models=tuple(row.configuration.model for row in finding.shown),
         behind=_behind(analysis, group),
         scores_alone=finding.scores_alone,
+        bounded=finding.bounded,
     )
 
 
@@ -158,6 +166,7 @@ def _at_chance(found: Contest, chance: float) -> _Finding:
             level="open",
             sure=f"No score is clearly above chance ({text.percent(chance, digits=0)}).",
             shown=(own, found.rival),
+            scores_alone=True,
         )
     return _Finding(
         winner="diffusion",
@@ -165,14 +174,17 @@ def _at_chance(found: Contest, chance: float) -> _Finding:
         level="sure" if found.scores_differ else "likely",
         sure=found.gap_text,
         shown=(own, found.rival),
+        scores_alone=True,
     )
 
 
 def _by_quality(found: Contest) -> _Finding:
     """No seconds to compare: score alone, and that is said."""
+    if found.bounded and not found.gap.low > 0:
+        return _bound(found)
     if found.gap.low > 0 or found.gap.high < 0:
         winner: Winner = "diffusion" if found.gap.low > 0 else "autoregressive"
-        headline = f"{_NAMES[winner]} scores higher; speed was not compared"
+        headline = f"{_NAMES[winner]} scores {found.ahead}; speed was not compared"
         level: Level = "sure" if found.scores_differ else "likely"
     else:
         winner, level = "neither", "open"
@@ -213,11 +225,13 @@ def _matched(found: Contest, *, across: bool) -> _Finding:
     if high < 1 and found.gap.low > 0:
         return _Finding(
             winner="trade",
-            headline="A trade: diffusion scores higher, autoregressive is faster",
+            headline=f"A trade: diffusion scores {found.ahead}, autoregressive is faster",
             level="sure" if found.best_verdict == "slower, better" else "likely",
             sure=found.gap_text,
             shown=(found.best, found.rival),
         )
+    if high < 1 and found.bounded:
+        return _bound(found)
     if high < 1:
         factor = text.ratio(1 / found.ratio)
         return _Finding(
@@ -237,11 +251,34 @@ def _matched(found: Contest, *, across: bool) -> _Finding:
     )
 
 
+BOUND = "A bound beside an exact value: no winner"
+OTHER_QUANTITIES = "Not the same quantity: no winner"
+
+
+def _bound(found: Contest) -> _Finding:
+    """A bound that is worse than an exact value says nothing of which model is better.
+
+    Nor does any order of what is no likelihood, or of two bounds.
+    """
+    exact = "Its true score is at least as good as its bound; AR's is exact."
+    other = "One of the two is no likelihood, or both are bounds: their order shows nothing."
+    beside = found.best.likelihood == "bound" and found.told_better
+    return _Finding(
+        winner="neither",
+        headline=BOUND if beside else OTHER_QUANTITIES,
+        level="open",
+        sure=f"{found.gap_text} {exact if beside else other}",
+        shown=(found.best, found.rival),
+        bounded=True,
+    )
+
+
 def _not_reached(found: Contest) -> _Finding:
     """No diffusion setting comes within one point of AR."""
     missed = 1 - found.reached_share
     level: Level = "sure" if missed >= CERTAIN else "likely" if missed >= PROBABLE else "open"
-    floor = f"{text.percent(found.floor)} or more"
+    scale = found.best.scale
+    floor = scale.text(found.floor) + (" or less" if scale.lower_is_better else " or more")
     share = "over 99 %" if missed > 0.99 else text.percent(missed, digits=0)
     sure = (
         f"{found.gap_text} In {share} of resamples no setting comes within one point of it "
@@ -249,10 +286,11 @@ def _not_reached(found: Contest) -> _Finding:
     )
     shown = (found.best, found.rival)
     if found.faster and found.best.above_chance:
-        headline = "A trade: diffusion is faster, autoregressive scores higher"
+        headline = f"A trade: diffusion is faster, autoregressive scores {found.ahead}"
         return _Finding(winner="trade", headline=headline, level=level, sure=sure, shown=shown)
     if level == "open":
-        headline = "No clear winner: autoregressive scores higher, maybe by chance"
+        headline = f"No clear winner: autoregressive scores {found.ahead}, maybe by chance"
         return _Finding(winner="neither", headline=headline, level=level, sure=sure, shown=shown)
-    headline = "Autoregressive is better: no diffusion setting scores as high"
+    well = "well" if scale.lower_is_better else "high"
+    headline = f"Autoregressive is better: no diffusion setting scores as {well}"
     return _Finding(winner="autoregressive", headline=headline, level=level, sure=sure, shown=shown)

@@ -7,17 +7,23 @@ from dataclasses import replace
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from dllm_eval.report import text
 from dllm_eval.report.labels import Label, Segment, draw
+from dllm_eval.report.quality_axis import set_quality_axis
+from dllm_eval.report.standing import faded, standing
 from dllm_eval.report.style import FAINT, FEW, Look
+from dllm_eval.report.ticks import set_log_ticks
 from dllm_eval.stats.analysis import TaskAnalysis
 from dllm_eval.stats.frontier import staircase
 from dllm_eval.stats.group import Curve, GroupAnalysis
 from dllm_eval.stats.resample import Floats
 from dllm_eval.stats.row import Row
 
+PALE = 0.35
+"""The share of a series' colour in the fill of a point that is compared with nothing."""
 LONGEST_NAME = 24
 """Characters of a series' name beside its point; the legend has the longer ones."""
 
@@ -51,13 +57,13 @@ def _labels(rows: list[Row], looks: dict[str, Look]) -> list[Label]:
     """Every setting's dial value, grey where another setting of its series beats it."""
     return [
         Label(
-            text=text.dial_value(row.configuration),
+            text=text.dial_mark(row),
             x=row.latency_s,
             y=100 * row.quality,
-            colour=looks[row.configuration.series].colour if row.on_own_frontier else FAINT,
+            colour=FAINT if faded(row) else looks[row.configuration.series].colour,
         )
         for row in rows
-        if row.configuration.dial
+        if text.dial_mark(row)
     ]
 
 
@@ -70,7 +76,7 @@ def _crowded_labels(
         rows = [analysis.rows[i] for i in curve.members]
         best = max(rows, key=lambda row: (row.on_own_frontier, row.quality))
         for row in rows:
-            value = text.dial_value(row.configuration) if row.configuration.dial else ""
+            value = text.dial_mark(row)
             label = Label(
                 text=value,
                 x=row.latency_s,
@@ -80,7 +86,7 @@ def _crowded_labels(
             if row is best and 0 < len(curve.composition) <= LONGEST_NAME:
                 name = f"{curve.composition} {value}".strip()
                 names.append(replace(label, text=name, short=value))
-            elif value and row.on_own_frontier:
+            elif value and (row.on_own_frontier or row.busy):
                 values.append(label)
     return [*names, *values]
 
@@ -113,25 +119,13 @@ def _stairs(analysis: TaskAnalysis, curve: Curve) -> tuple[Floats, Floats]:
     return x, 100 * y
 
 
-def _latency_ticks(axes: Axes, spread: float) -> None:
-    """Ticks that have room, whether the latencies lie within a factor of two or a thousand."""
-    if spread < 4:
-        axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
-        axes.xaxis.set_minor_locator(NullLocator())
-    else:
-        subs = (1.0,) if spread > 60 else (1.0, 2.0, 5.0)
-        axes.xaxis.set_major_locator(LogLocator(base=10, subs=subs))
-
-
 def _axes(axes: Axes, analysis: TaskAnalysis, rows: list[Row]) -> None:
     latencies = [row.latency_s for row in rows]
     axes.set_xscale("log")
     if latencies:
         axes.set_xlim(min(latencies) / 1.35, max(latencies) * 1.45)
-    axes.set_ylim(-4, 106)
-    axes.set_yticks(range(0, 101, 20))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f} %"))
-    _latency_ticks(axes, max(latencies) / min(latencies) if latencies else 1.0)
+    set_quality_axis(axes, rows)
+    set_log_ticks(axes.xaxis, max(latencies) / min(latencies) if latencies else 1.0)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: text.tick(value)))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.tick_params(which="both", length=3, color=FAINT)
@@ -187,20 +181,27 @@ def _curve(axes: Axes, analysis: TaskAnalysis, curve: Curve, look: Look, *, crow
 def _point(axes: Axes, row: Row, look: Look, *, size: float) -> None:
     """Filled on the overall frontier, hollow if another series beats it, faded if its own does.
 
-    Crossed where it is not clearly above chance: guessing is not on a frontier.
+    Pale where nothing may be said of that, and crossed where it is not clearly above chance:
+    guessing is not on a frontier.
     """
-    faded = not row.on_own_frontier
+    paper = {"frontier": look.colour, "beaten": "white", "open": to_hex(_mixed(look.colour))}
     autoregressive = row.configuration.kind == "autoregressive"
     axes.plot(
         [row.latency_s],
         [100 * row.quality],
         marker=look.marker if row.above_chance else "x",
         markersize=8.5 if autoregressive else size,
-        markerfacecolor=look.colour if row.on_frontier else "white",
+        markerfacecolor=paper[standing(row)],
         markeredgecolor=look.colour,
         markeredgewidth=1.5,
-        alpha=0.4 if faded else 1.0,
+        alpha=0.4 if faded(row) else 1.0,
         linestyle="none",
         zorder=5,
         clip_on=False,
     )
+
+
+def _mixed(colour: str) -> tuple[float, float, float]:
+    """A colour that is mostly white."""
+    red, green, blue = (1 - PALE * (1 - channel) for channel in to_rgb(colour))
+    return red, green, blue

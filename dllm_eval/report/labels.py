@@ -18,7 +18,7 @@ CLEAR = 0.04
 """A label may cover this share of its own area and still be read."""
 DIRECTIONS = ((0, 1), (-1, 1), (1, -1), (0, -1), (1, 1), (-1, -1), (-1, 0), (1, 0))
 """Tried in this order, first close to the marker, then farther out."""
-REACHES = (1.0, 1.9, 2.8)
+REACHES = (1.0, 1.9, 2.8, 4.0, 5.5)
 NEARER = 0.75
 """A label lies within this share of its distance to any other point; else a line leads to it."""
 
@@ -128,7 +128,8 @@ def draw(
         labels: The texts, the most important first.
         extra: Further points in data coordinates that no label should cover.
         lines: Lines in data coordinates, likewise.
-        only_where_clear: Whether a label without room is cut to its `short` text, or left out.
+        only_where_clear: Whether a label that covers a point or a line is cut to its `short` text,
+            or left out, as one that covers another label always is.
     """
     figure = axes.figure.get_figure(root=True)
     if figure is None:
@@ -151,16 +152,19 @@ def draw(
         left=area.x0 * scale, bottom=area.y0 * scale, right=area.x1 * scale, top=area.y1 * scale
     )
     left_out: list[tuple[Label, tuple[float, float]]] = []
+    words: list[Box] = []
 
     def put(label: Label, spot: tuple[float, float]) -> bool:
         width, height = _size(axes, label, renderer, scale)
         others = [other for other in points if other != spot]
         box, covered = place(*spot, width, height, taken=taken, frame=frame, others=others)
-        if only_where_clear and covered > CLEAR * width * height:
+        written = sum(box.overlap(other) for other in words)
+        if max(written, covered * only_where_clear) > CLEAR * width * height:
             return False
         offset = ((box.left + box.right) / 2 - spot[0], (box.bottom + box.top) / 2 - spot[1])
         _write(axes, label, offset, leader=not belongs(box, spot, others))
         taken.append(box)
+        words.append(box)
         return True
 
     for label, spot in zip(labels, spots, strict=True):

@@ -4,12 +4,13 @@ Draws what `stats/` computed and computes nothing itself. Called by `figures.py`
 """
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from dllm_eval.report import text
 from dllm_eval.report.batch_figure import compared_rows, write_ends
 from dllm_eval.report.labels import Label
 from dllm_eval.report.style import FAINT, Look
+from dllm_eval.report.ticks import set_log_ticks
 from dllm_eval.stats.analysis import TaskAnalysis
 from dllm_eval.stats.group import GroupAnalysis
 from dllm_eval.stats.lengths import LengthCurve
@@ -36,7 +37,8 @@ def draw_lengths(
     span = max(max(lengths) - min(lengths), 1.0)
     axes.set_xlim(max(0.0, min(lengths) - 0.1 * span), max(lengths) + 0.16 * span)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    axes.yaxis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0)))
+    heights = [point.latency_s for curve in curves for point in curve.points]
+    set_log_ticks(axes.yaxis, max(heights) / min(heights))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: text.tick(value)))
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.tick_params(which="both", length=3, color=FAINT)

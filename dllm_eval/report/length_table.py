@@ -3,10 +3,19 @@
 Texts of `stats/length_policies.py`. A line of `suite_tables.TABLES`.
 """
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from dllm_eval.report import text
-from dllm_eval.report.setting_rows import MOST_ROWS, name_of, points, scored, several_places
+from dllm_eval.report.setting_rows import (
+    MOST_ROWS,
+    name_of,
+    place_note,
+    places_of,
+    points,
+    scored,
+)
 from dllm_eval.report.suite_table import Frames, SuiteTable
 from dllm_eval.stats.length_policies import (
     COLUMNS,
@@ -46,7 +55,7 @@ def _table(found: PolicyTable) -> SuiteTable:
         for name in ("fixed_mean", "fixed_held_out", "model")
         if any(name in row.scores and row.scores[name].gap is not None for row in found.rows)
     ]
-    places = several_places([row.configuration for row in found.rows])
+    places = places_of([row.configuration for row in found.rows])
     ranked = sorted(found.rows, key=lambda row: -max(x.quality for x in row.scores.values()))
     kept = ranked if len(ranked) <= MOST_ROWS else ranked[:MOST_ROWS]
     first = [row for row in found.rows if row in kept]
@@ -66,17 +75,23 @@ def _table(found: PolicyTable) -> SuiteTable:
             *(f"{HEADER[name]} less oracle" for name in compared),
         ),
         rows=lines(first),
-        notes=(f"The {MOST_ROWS} rows of the best scores; the others are folded below.",)
-        if rest
-        else (),
+        notes=(
+            *(
+                (f"The {MOST_ROWS} rows of the best scores; the others are folded below.",)
+                * bool(rest)
+            ),
+            *place_note(places),
+        ),
         more=lines(rest),
         more_title=f"All other settings ({len(rest)})",
         data=pd.DataFrame([line for row in found.rows for line in _lines(found, row)]),
     )
 
 
-def _row(row: PolicyRow, columns: list[str], compared: list[str], places: bool) -> tuple[str, ...]:
-    model, _ = name_of(row.configuration, with_place=places)
+def _row(
+    row: PolicyRow, columns: list[str], compared: list[str], places: Mapping[str, str]
+) -> tuple[str, ...]:
+    model, _ = name_of(row.configuration, places)
     shown = [_score(row.scores.get(name)) for name in columns]
     gaps = [_gap(row.scores.get(name)) for name in compared]
     return (model, _setting(row), *shown, *gaps)

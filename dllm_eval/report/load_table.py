@@ -15,6 +15,7 @@ from dllm_eval.stats.load import LoadCurve
 from dllm_eval.stats.load_crossover import Axis, SuiteLoads, points_of
 from dllm_eval.stats.load_point import SATURATED, LoadPoint
 from dllm_eval.stats.resample import Interval
+from dllm_eval.stats.tables import Configuration
 from dllm_eval.stats.tiers import beyond_plain
 
 NAME = "load"
@@ -82,9 +83,7 @@ def _table(loads: SuiteLoads, machine: str, axis: Axis) -> list[SuiteTable]:
     if not own:
         return []
     title = loads.analysis.table.suite
-    # A series may already be called by its tier.
-    named = [(x.tier, text.setting(loads.analysis.rows[x.row].configuration)) for x, _ in own]
-    tiers = beyond_plain(tier for tier, setting in named if tier not in setting)
+    tiers = beyond_plain(x.tier for x, _ in own)
     rows = tuple(_row(loads, curve, point, axis, tiers=tiers) for curve, point in own)
     return [
         SuiteTable(
@@ -120,12 +119,18 @@ def _row(
     x = loads.analysis.rows[curve.row].configuration
     return (
         x.model,
-        text.setting(x) or text.UNKNOWN_TEXT,
+        (_untiered(x) if tiers else text.setting(x)) or text.UNKNOWN_TEXT,
         *((curve.tier or text.UNKNOWN_TEXT,) if tiers else ()),
         f"{point.level:g}",
         *(_closed if axis == "in_flight" else _arriving)(point, _against(loads, curve, point)),
         f"{point.answered} of {point.offered}",
     )
+
+
+def _untiered(x: Configuration) -> str:
+    """What a row is among its model's without its tier, which has a column."""
+    at = text.dial(x)
+    return " at ".join(part for part in (x.untiered, "" if at == text.UNKNOWN_TEXT else at) if part)
 
 
 def _closed(point: LoadPoint, against: str) -> tuple[str, ...]:

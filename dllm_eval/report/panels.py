@@ -59,7 +59,9 @@ def frontiers(analyses: Sequence[TaskAnalysis], look: dict[str, Look]) -> list[P
 
     def panel(a: TaskAnalysis, g: GroupAnalysis) -> Panel:
         draw = partial(draw_frontier, analysis=a, group=g, looks=look, label_size=8.0)
-        return Panel(analysis=a, group=g, members=g.members, x=seconds_name(a), draw=draw)
+        bounds = text.bounds_note([a.rows[i] for i in g.members])
+        x = seconds_name(a)
+        return Panel(analysis=a, group=g, members=g.members, x=x, draw=draw, note=bounds)
 
     return [panel(a, g) for a, g in _groups(analyses) if g.curves]
 
@@ -100,7 +102,9 @@ def dials(analyses: Sequence[TaskAnalysis], look: dict[str, Look]) -> list[Panel
     def panel(a: TaskAnalysis, g: GroupAnalysis, dial: str) -> Panel:
         draw = partial(draw_dial, analysis=a, group=g, looks=look, dial=dial)
         own = tuple(i for i in g.members if on_panel(a.rows[i], dial))
-        return Panel(analysis=a, group=g, members=own, x=dial.replace("_", " "), draw=draw)
+        bounds = text.bounds_note([a.rows[i] for i in own])
+        x = dial.replace("_", " ")
+        return Panel(analysis=a, group=g, members=own, x=x, draw=draw, note=bounds)
 
     out = []
     for a, g in _groups(analyses):
@@ -170,7 +174,8 @@ def costs(analyses: Sequence[TaskAnalysis], look: dict[str, Look]) -> list[Panel
             if len(rows) > 1:
                 draw = partial(draw_cost, analysis=a, group=g, looks=look, cost=cost)
                 x = cost.title.format(unit=text.unit(a))
-                out.append(Panel(analysis=a, group=g, members=rows, x=x, draw=draw))
+                note = text.bounds_note([a.rows[i] for i in rows])
+                out.append(Panel(analysis=a, group=g, members=rows, x=x, draw=draw, note=note))
     return out
 
 

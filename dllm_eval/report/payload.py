@@ -6,12 +6,15 @@ No record goes in whole and no raw score: only rows, curves and the few chosen s
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
 from dllm_eval.report import text
+from dllm_eval.report.quality_axis import own_axis
 from dllm_eval.report.samples import MAX_TOKENS, NUM_DIALS, NUM_DOCUMENTS, samples
+from dllm_eval.report.standing import faded, standing
 from dllm_eval.report.style import Look, looks
 from dllm_eval.report.wrong_answers import wrong_answers
 from dllm_eval.stats.analysis import TaskAnalysis
@@ -26,13 +29,23 @@ SHOWN_TOKENS = 80_000
 """Of all sample answers together; with very many suites each answer is cut sooner."""
 
 
-def payload(analyses: Sequence[TaskAnalysis]) -> list[dict[str, object]]:
-    """One entry per suite."""
+def payload(
+    analyses: Sequence[TaskAnalysis], topics: Mapping[str, str] = MappingProxyType({})
+) -> list[dict[str, object]]:
+    """One entry per suite.
+
+    Args:
+        analyses: The suites.
+        topics: Title of a suite -> the title of the suite that it is counted with.
+    """
     look = looks([(x.series, x.kind) for a in analyses for x in a.table.configurations])
     settings = sum(min(len(analysis.rows), NUM_DIALS) for analysis in analyses)
     share = SHOWN_TOKENS // max(1, NUM_DOCUMENTS * settings)
     max_tokens = max(16, min(MAX_TOKENS, share))
-    return [_suite(analysis, look, max_tokens) for analysis in analyses]
+    return [
+        {"topic": topics.get(a.table.suite, a.table.suite), **_suite(a, look, max_tokens)}
+        for a in analyses
+    ]
 
 
 def as_script(value: object) -> str:
@@ -48,10 +61,12 @@ def _suite(analysis: TaskAnalysis, look: dict[str, Look], max_tokens: int) -> di
         "suite": analysis.table.suite,
         "task": analysis.table.task,
         "metric": analysis.table.metric,
-        "chance": analysis.table.chance,
+        "chance": _number(analysis.table.chance),
+        "axis": _axis(analysis),
         "dial": text.dial_name(analysis),
         "unit": text.unit(analysis),
         "alone": text.alone(analysis),
+        "bounds": text.bounds_note(analysis.rows),
         "work": text.work(analysis),
         "places": [_place(analysis, group, look) for group in analysis.groups],
         "samples": samples(analysis, max_tokens=max_tokens),
@@ -59,6 +74,15 @@ def _suite(analysis: TaskAnalysis, look: dict[str, Look], max_tokens: int) -> di
         "batches": [_batch_curve(analysis, curve) for curve in analysis.batches],
         "lengths": [_length_curve(analysis, curve) for curve in analysis.lengths],
     }
+
+
+def _axis(analysis: TaskAnalysis) -> dict[str, object] | None:
+    """Where qualities are no shares: the ends and ticks of their axis."""
+    own = own_axis(analysis.rows)
+    if own is None:
+        return None
+    ticks = [[_number(quality), shown] for quality, shown in own.ticks]
+    return {"low": _number(own.low), "high": _number(own.high), "ticks": ticks}
 
 
 def _place(
@@ -118,12 +142,13 @@ def _batch_curve(analysis: TaskAnalysis, curve: BatchCurve) -> dict[str, object]
 
 
 def _length_curve(analysis: TaskAnalysis, curve: LengthCurve) -> dict[str, object]:
+    mark = text.busy_mark(analysis.rows[curve.row].busy)
     points: list[dict[str, object]] = [
         {
             "x": _number(point.visible_tokens),
             "y": _number(point.latency_s),
             "interval": _bounds(point.interval),
-            "text": f"p50 {text.seconds(point.latency_s)} "
+            "text": f"p50 {text.seconds(point.latency_s)}{mark} "
             f"({text.seconds_interval(point.interval)}), {point.num_requests} requests",
         }
         for point in curve.points
@@ -159,22 +184,24 @@ def _row(analysis: TaskAnalysis, index: int) -> dict[str, object]:
         "label": text.dial(x) if x.dial else "",
         "quality": _number(row.quality),
         "quality_interval": _bounds(row.quality_interval),
-        "quality_text": text.percent(row.quality),
-        "quality_span": text.percent_interval(row.quality_interval),
+        "quality_text": text.quality(row),
+        "quality_span": row.scale.span(row.quality_interval),
         "noise_text": text.noise(row),
         "latency_s": _number(row.latency_s),
         "latency_text": text.latency(row),
         "latency_span": text.seconds_interval(row.latency_interval),
         "nfe": _number(costs.nfe),
         "nfe_text": text.counted(row, costs.nfe),
-        "forward_text": text.seconds(costs.forward_s),
+        "forward_text": text.per_forward(row),
         "visible_text": text.counted(row, costs.visible_tokens),
         "canvas_known": not math.isnan(costs.canvas_tokens),
         "canvas_text": text.counted(row, costs.canvas_tokens),
         "speed_text": text.speed(row),
         "estimator": costs.estimator,
         "above_chance": row.above_chance,
-        "on_frontier": row.on_frontier,
+        "busy_mark": text.busy_mark(row.busy).strip(),
+        "standing": standing(row),
+        "faded": faded(row),
         "on_own_frontier": row.on_own_frontier,
         "p_frontier_text": text.percent(row.p_frontier, digits=0),
         "verdict": "" if row.comparison is None else row.comparison.verdict,

@@ -8,7 +8,7 @@ from typing import Any
 
 from dllm_eval.report import text
 from dllm_eval.report.advice import Answer
-from dllm_eval.stats.budget import FEWEST
+from dllm_eval.stats.budget import FEWEST, Floor
 from dllm_eval.stats.recommendation import Pick
 from dllm_eval.stats.resample import Interval
 from dllm_eval.stats.servers import ANSWERS
@@ -22,7 +22,7 @@ def lines(found: Answer) -> list[str]:
     return [
         _question(found),
         f"Deploy {_setting(found, pick.row)}: {_measured(found, pick)}.",
-        *_honest(pick),
+        *_honest(found, pick),
         _sure(found, pick),
         *_instead(found),
         _costs(found, pick),
@@ -41,14 +41,23 @@ def _question(found: Answer) -> str:
     if budget.floor is not None:
         less = f"{100 * budget.floor.share:g} points"
         below = f" (the best autoregressive setting less {less})"
-        shown = text.percent(found.found.floor)
-        parts.append(
-            f"quality of at least {shown}{below if budget.floor.below_autoregressive else ''}"
-        )
+        relative = budget.floor.below_autoregressive
+        parts.append(f"{_floor(found, budget.floor)}{below if relative else ''}")
     suite = found.analysis.table.suite
     where = found.analysis.rows[found.considered_row].configuration.placement
     ran = f" ({where.words})" if where.served else ""
     return f"Asked of {suite}: {' and '.join(parts)}, on {found.place}{ran}."
+
+
+def _floor(found: Answer, floor: Floor) -> str:
+    """The floor as a reader reads scores; of nothing considered, as far as it was said."""
+    table, quality = found.analysis.table, found.found.floor
+    if math.isnan(quality) and floor.below_autoregressive:
+        return "quality of at least the floor"
+    shown = table.scale.text(floor.share if math.isnan(quality) else quality)
+    if table.scale.lower_is_better:
+        return f"{table.metric} of at most {shown}"
+    return f"quality of at least {shown}"
 
 
 def _setting(found: Answer, i: int) -> str:
@@ -60,19 +69,20 @@ def _setting(found: Answer, i: int) -> str:
 
 def _measured(found: Answer, pick: Pick) -> str:
     row, percentile = found.analysis.rows[pick.row], found.asked.budget.percentile
-    interval = text.percent_interval(row.quality_interval)
+    interval = row.scale.span(row.quality_interval)
     spread = f" ({text.seconds_interval(row.latency_interval)})" if percentile == 50 else ""
     return (
-        f"{text.percent(pick.quality)} (95 % interval {interval}), "
+        f"{row.scale.text(pick.quality)} (95 % interval {interval}), "
         f"p{percentile} {text.seconds(pick.seconds)}{spread}"
     )
 
 
-def _honest(pick: Pick) -> list[str]:
+def _honest(found: Answer, pick: Pick) -> list[str]:
     if math.isnan(pick.held_out_quality):
         return []
+    held_out = found.analysis.rows[pick.row].scale.text(pick.held_out_quality)
     return [
-        f"Documents that had no part in the choice give {text.percent(pick.held_out_quality)}: "
+        f"Documents that had no part in the choice give {held_out}: "
         f"{_share(pick.same_choice)} of random halves choose this setting."
     ]
 
@@ -80,6 +90,8 @@ def _honest(pick: Pick) -> list[str]:
 def _sure(found: Answer, pick: Pick) -> str:
     than = "better by more than a point" if found.asked.budget.latency_s is not None else "faster"
     meets = f"{_likely(found, pick)}; " if _likely(found, pick) else ""
+    if found.all_busy:
+        return f"Confidence: {meets}{_BUSY}{_own_floor(found, pick)}"
     if math.isnan(pick.p_best):
         return f"Confidence: {meets}{_TWO_ROUNDS}{_own_floor(found, pick)}"
     return (
@@ -91,6 +103,10 @@ def _sure(found: Answer, pick: Pick) -> str:
 _TWO_ROUNDS = (
     "what depends on seconds is not known, as two rounds of timing are too few to tell; time three."
 )
+
+
+_AGAIN = "time them again on an idle one, with dllm-eval sweep SPEC --retime"
+_BUSY = f"that it is the fastest is not claimed, as all seconds are of a busy machine; {_AGAIN}."
 
 
 def _met(found: Answer) -> str:
@@ -127,7 +143,7 @@ def _instead(found: Answer) -> list[str]:
     if other is None:
         return []
     row = found.analysis.rows[other]
-    quality = text.percent(row.quality)
+    quality = row.scale.text(row.quality)
     # Where a server reports neither positions nor forwards, dollars decided, else seconds.
     known = not math.isnan(row.costs.positions + row.costs.nfe) or not _served(found)
     pick = found.found.pick
@@ -178,7 +194,7 @@ def _runner_up(found: Answer) -> list[str]:
 
 def _left_out(found: Answer) -> list[str]:
     parts = []
-    if found.busy:
+    if found.busy and found.found.considered:
         parts.append(f"{_settings(found.busy)} timed while the machine was busy")
     if found.untimed:
         least = FEWEST[found.asked.budget.percentile]
@@ -197,6 +213,11 @@ def _units(found: Answer) -> str:
 
 
 def _nothing(found: Answer) -> list[str]:
+    if found.all_busy and not found.found.considered:
+        return [
+            f"Nothing qualifies: whatever was timed ({_settings(found.busy)}) ran while the "
+            f"machine was busy, and nothing is claimed of such seconds; {_AGAIN}."
+        ]
     said = [f"Nothing qualifies among {_settings(found.found.considered)}."]
     return said + [f"Nearest: {_missed(found, i)}." for i in found.found.nearest]
 
@@ -209,7 +230,7 @@ def _missed(found: Answer, i: int) -> str:
         misses.append(f"{text.seconds(seconds - budget.latency_s)} too slow")
     if budget.floor is not None and row.quality < found.found.floor:
         misses.append(f"{text.points(found.found.floor - row.quality)} points too low")
-    measured = f"{text.percent(row.quality)}, p{budget.percentile} {text.seconds(seconds)}"
+    measured = f"{row.scale.text(row.quality)}, p{budget.percentile} {text.seconds(seconds)}"
     return f"{_setting(found, i)}: {measured}, {' and '.join(misses)}"
 
 
@@ -227,6 +248,7 @@ def as_data(found: Answer) -> dict[str, Any]:
         "quality_floor": _known(result.floor),
         "considered": result.considered,
         "left_out_busy": found.busy,
+        "seconds_of_a_busy_machine": found.all_busy,
         "left_out_untimed": found.untimed,
         "left_out_unfinished": found.unfinished,
         "pick": None if result.pick is None else _data(found, result.pick),

@@ -28,6 +28,7 @@ from dllm_eval.report.remarks import LEGEND
 from dllm_eval.report.selftest_record import SelftestRecord
 from dllm_eval.report.suite_table import SuiteTable
 from dllm_eval.report.unfinished import unfinished_cells
+from dllm_eval.report.untimed import how_to, not_timed
 from dllm_eval.report.verdict import refusal, verdict
 from dllm_eval.stats.analysis import TaskAnalysis
 from dllm_eval.stats.group import GroupAnalysis
@@ -63,11 +64,12 @@ def page(
         checks: As `checks_shown` makes them; None where no self-test was run.
         cells: The frame of cells, for the reasons why some are missing and for their folders;
             None where they are not known.
-        beside: Imported scores without documents, and notes of the folders.
+        beside: What stands beside the suites: scores without documents, searches, notes.
         suite_tables: What single kinds of suites add.
         drawn: Stem -> SVG of the figures that they name.
     """
     shown = [card for analysis in analyses for card in cards(analysis)]
+    rows = [x for analysis in analyses for x in analysis.table.configurations]
     figure = figure_svg if figure_svg is not None and len(figure_svg) < MAX_FIGURE else None
     return (
         _environment()
@@ -76,13 +78,14 @@ def page(
             title=TITLE,
             css=_asset("page.css"),
             script=Markup("\n".join(_asset(name) for name in SCRIPTS)),
-            data=Markup(as_script(payload(analyses))),
+            data=Markup(as_script(payload(analyses, beside.topics))),
             details=Markup(as_script(details(analyses, _folders(cells)))),
             board_rows=Markup(as_script(csv_rows(analyses))),
-            summary=summary(shown),
+            summary=summary(shown, beside.topics),
             compared=compared(analyses),
-            timed=any(x.latency_cells for a in analyses for x in a.table.configurations),
-            suites=[_suite(analysis) for analysis in analyses],
+            timed=any(x.latency_cells for x in rows),
+            how_to_time=how_to(rows),
+            suites=[_suite(analysis, beside) for analysis in analyses],
             missing=missing,
             unfinished=None if cells is None else unfinished_cells(cells),
             origins=origins(analyses),
@@ -158,7 +161,7 @@ def leaderboard_page(
     )
 
 
-def _suite(analysis: TaskAnalysis) -> dict[str, object]:
+def _suite(analysis: TaskAnalysis, beside: Beside = NOTHING_BESIDE) -> dict[str, object]:
     boards = zip(sections(analysis), analysis.groups, strict=True)
     return {
         "name": analysis.table.suite,
@@ -167,6 +170,9 @@ def _suite(analysis: TaskAnalysis) -> dict[str, object]:
         "refusal": refusal(analysis),
         "protocol": protocol_text.line(analysis),
         "protocol_texts": protocol_text.texts(analysis),
+        "searches": beside.found_for(analysis.table),
+        "timed": any(group.curves for group in analysis.groups),
+        "not_timed": not_timed(analysis),
         "likelihood": analysis.likelihood,
         "cards": cards(analysis),
         "best_stacks": best_stack_tables(analysis),

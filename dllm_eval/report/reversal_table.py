@@ -9,7 +9,14 @@ from collections.abc import Iterable, Mapping, Sequence
 import pandas as pd
 
 from dllm_eval.report import text
-from dllm_eval.report.setting_rows import MOST_ROWS, name_of, points, scored, several_places
+from dllm_eval.report.setting_rows import (
+    MOST_ROWS,
+    name_of,
+    place_note,
+    places_of,
+    points,
+    scored,
+)
 from dllm_eval.report.suite_table import Frames, SuiteTable
 from dllm_eval.stats.probability_gap import ProbabilityGap, probability_gaps
 from dllm_eval.stats.resample import Interval
@@ -58,14 +65,14 @@ def _pair(
     rows: Sequence[Reversal], beside: Mapping[int, Contrast], place: tuple[str, str, str, str]
 ) -> SuiteTable:
     own = [i for i, row in enumerate(rows) if row.place == place]
-    with_place = several_places([rows[i].configuration for i in own])
+    places = places_of([rows[i].configuration for i in own])
     against = any(i in beside for i in own)
 
     def line(i: int) -> tuple[str, ...]:
         row = rows[i]
         told = _contrast(beside.get(i))
         return (
-            *name_of(row.configuration, with_place=with_place),
+            *name_of(row.configuration, places),
             scored(row.forward.score, row.forward.interval),
             scored(row.reverse.score, row.reverse.interval),
             points(row.difference, row.difference_interval),
@@ -81,7 +88,7 @@ def _pair(
         about=ABOUT.format(unit=UNITS[one.by]),
         header=(*HEADER, "against AR") if against else HEADER,
         rows=tuple(line(i) for i in first),
-        notes=tuple(_notes(rows, own, beside)),
+        notes=(*_notes(rows, own, beside), *place_note(places)),
         more=tuple(line(i) for i in own if i not in first),
         more_title=f"{len(own) - len(first)} further settings" if len(own) > len(first) else "",
         data=pd.DataFrame([_data(rows[i], beside.get(i)) for i in own]),
@@ -162,7 +169,7 @@ def _data(row: Reversal, contrast: Contrast | None) -> dict[str, object]:
 
 
 def _gaps(gaps: Sequence[ProbabilityGap]) -> SuiteTable:
-    with_place = several_places([gap.configuration for gap in gaps])
+    places = places_of([gap.configuration for gap in gaps])
     return SuiteTable(
         name="reversal_log_probability",
         title=f"True against random: {gaps[0].task}",
@@ -170,7 +177,7 @@ def _gaps(gaps: Sequence[ProbabilityGap]) -> SuiteTable:
         header=GAP_HEADER,
         rows=tuple(
             (
-                *name_of(gap.configuration, with_place=with_place),
+                *name_of(gap.configuration, places),
                 _nats(gap),
                 _p_value(gap.p_value),
                 _p_value(gap.paired_p_value),
@@ -178,6 +185,7 @@ def _gaps(gaps: Sequence[ProbabilityGap]) -> SuiteTable:
             )
             for gap in gaps
         ),
+        notes=place_note(places),
         data=pd.DataFrame(
             [
                 {

@@ -48,7 +48,7 @@ def monte_carlo_stderr(
     if own.duplicated(["task", "doc_id", "index"]).any():
         return math.nan
     logged = {task: [_read(x) for x in all_of] for task, all_of in samples(file, tasks).items()}
-    scored = [x for x in score_records(logged) if (x.metric, x.filter) == (metric, kind)]
+    scored = [x for x in score_records(logged, metric) if (x.metric, x.filter) == (metric, kind)]
     gold = {(x.task, x.doc_id): x.gold for x in scored if x.gold is not None}
     return noise(own, np.array([x.value for x in scored]), gold, metric).monte_carlo
 

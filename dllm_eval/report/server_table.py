@@ -4,6 +4,7 @@ Texts only; the numbers are of `stats/servers.py`. In `suite_tables.TABLES`.
 """
 
 import math
+from pathlib import PurePosixPath, PureWindowsPath
 
 import pandas as pd
 
@@ -111,9 +112,17 @@ def _where(one: Server) -> str:
 
 
 def _served(one: Server) -> str:
+    """The served model; of a folder on the machine that served it the last part alone."""
     origin = one.origin
     mark = f" ({origin.fingerprint})" if origin.fingerprint else ""
-    return (origin.served_model or text.UNKNOWN_TEXT) + mark
+    return (named_model(origin.served_model) or text.UNKNOWN_TEXT) + mark
+
+
+def named_model(model: str) -> str:
+    """A folder of some machine by its last part; a route such as "vendor/model" as it is."""
+    local = PurePosixPath(model).is_absolute() or PureWindowsPath(model).is_absolute()
+    local = local or model.startswith(("./", "../", "~"))
+    return model.rstrip("/\\").replace("\\", "/").rpartition("/")[2] if local else model
 
 
 def _data(table: TaskTable, one: Server) -> dict[str, object]:

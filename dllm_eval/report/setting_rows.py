@@ -3,7 +3,7 @@
 Strings only. Called by the tables of single kinds of suites.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from dllm_eval.stats.tables import Configuration, TaskTable
 
 MOST_ROWS = 12
 """Settings that are all shown; of more, the best of each model stands out, the rest is folded."""
+LONGEST_PLACE = 40
+"""Characters of what tells a machine and stack from the others; longer ones get a number."""
 BEST_RULE = "Of each model on each machine the setting of the best score over all documents."
 
 
@@ -27,15 +29,40 @@ def best_of_models(table: TaskTable) -> list[int]:
     return sorted(best.values())
 
 
-def name_of(x: Configuration, *, with_place: bool) -> tuple[str, str]:
-    """(model, setting) as a table's first two columns say them."""
-    model = f"{x.model} ({x.group})" if with_place else x.model
+def name_of(x: Configuration, places: Mapping[str, str]) -> tuple[str, str]:
+    """(model, setting) as a table's first two columns say them.
+
+    Args:
+        x: The setting.
+        places: Of `places_of`.
+    """
+    model = f"{x.model} ({places[x.group]})" if x.group in places else x.model
     return model, text.setting(x) or text.UNKNOWN_TEXT
 
 
-def several_places(configurations: Sequence[Configuration]) -> bool:
-    """Whether a model's name does not say which machine is meant."""
-    return len({x.group for x in configurations}) > 1
+def places_of(configurations: Sequence[Configuration]) -> dict[str, str]:
+    """Each machine and stack -> what tells it from the others in a few words; {} of a single one.
+
+    The whole name is said once, by `place_note`.
+    """
+    names = sorted({x.group for x in configurations})
+    if len(names) < 2:
+        return {}
+    parts = {
+        name: [part for half in name.split(" / ") for part in half.split(", ")] for name in names
+    }
+    common = set.intersection(*(set(own) for own in parts.values()))
+    told = {name: ", ".join(x for x in own if x not in common) for name, own in parts.items()}
+    short = all(0 < len(words) <= LONGEST_PLACE for words in told.values())
+    if short and len(set(told.values())) == len(names):
+        return told
+    return {name: f"place {number}" for number, name in enumerate(names, 1)}
+
+
+def place_note(places: Mapping[str, str]) -> tuple[str, ...]:
+    """What stands below a table whose rows name their places in a few words; () without."""
+    told = "; ".join(f"{words}: {name}" for name, words in places.items())
+    return (f"In parentheses behind a model, where it ran. {told}.",) if places else ()
 
 
 def scored(quality: float, interval: Interval) -> str:

@@ -23,7 +23,8 @@ AUTOREGRESSIVE_COLOURS = ("#D55E00", "#000000", "#7F7F7F", "#A4161A", "#5F4B00")
 DIFFUSION_MARKERS = ("o", "s", "^", "v", "P", "p", "<", ">", "h", "d")
 Line = Literal["-", "--", "-.", ":"]
 LINES: tuple[Line, ...] = ("-", "--", "-.", ":")
-AUTOREGRESSIVE_MARKERS = ("D", "X", "*")
+AUTOREGRESSIVE_MARKERS = ("D", "*", "H")
+"""No cross: it says "not clearly above chance"."""
 FEW = 4
 """So many series have room for their legend above a panel, their bands and all their labels."""
 INK = "#222222"

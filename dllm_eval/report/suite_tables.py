@@ -14,6 +14,7 @@ from dllm_eval.report.extraction_table import extraction_tables
 from dllm_eval.report.leaderboard import markdown_cell, markdown_line
 from dllm_eval.report.length_table import length_tables
 from dllm_eval.report.load_table import load_tables
+from dllm_eval.report.protocol_table import protocol_score_tables
 from dllm_eval.report.reversal_table import reversal_tables
 from dllm_eval.report.server_table import server_tables
 from dllm_eval.report.stress_table import stress_tables
@@ -24,6 +25,7 @@ TABLES: tuple[Callable[[Frames], list[SuiteTable]], ...] = (
     extraction_tables,
     sensitivity_tables,
     length_tables,
+    protocol_score_tables,
     category_tables,
     reversal_tables,
     stress_tables,

@@ -3,10 +3,12 @@
 Texts of `stats/templates.py`. A line of `suite_tables.TABLES`.
 """
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from dllm_eval.report import text
-from dllm_eval.report.setting_rows import name_of, points, scored, several_places
+from dllm_eval.report.setting_rows import name_of, place_note, places_of, points, scored
 from dllm_eval.report.suite_table import Frames, SuiteTable
 from dllm_eval.stats.templates import TemplateRow, TemplateTable, template_tables
 
@@ -25,7 +27,7 @@ def sensitivity_tables(frames: Frames) -> list[SuiteTable]:
 
 
 def _table(found: TemplateTable) -> SuiteTable:
-    places = several_places([row.configuration for row in found.rows])
+    places = places_of([row.configuration for row in found.rows])
     note = (
         f"{found.left_out} settings were run under one template alone and are left out: a spread "
         "needs the same setting under two."
@@ -37,16 +39,16 @@ def _table(found: TemplateTable) -> SuiteTable:
         suites=found.suites,
         header=("model", "setting", *found.templates, "spread (points)"),
         rows=tuple(_row(found, row, places) for row in found.rows),
-        notes=(note,) if found.left_out else (),
+        notes=(*((note,) if found.left_out else ()), *place_note(places)),
         data=pd.DataFrame([line for row in found.rows for line in _lines(found, row)]),
     )
 
 
-def _row(found: TemplateTable, row: TemplateRow, places: bool) -> tuple[str, ...]:
+def _row(found: TemplateTable, row: TemplateRow, places: Mapping[str, str]) -> tuple[str, ...]:
     scores = [row.scores.get(name) for name in found.templates]
     told = [text.UNKNOWN_TEXT if x is None else scored(x.quality, x.interval) for x in scores]
     spread = points(row.spread, row.spread_interval).removeprefix("+")
-    return (*name_of(row.configuration, with_place=places), *told, spread)
+    return (*name_of(row.configuration, places), *told, spread)
 
 
 def _lines(found: TemplateTable, row: TemplateRow) -> list[dict[str, object]]:

@@ -1,8 +1,10 @@
 """Numbers and settings as people read them. Pure strings; called by everything in `report/`."""
 
 import math
+from collections.abc import Sequence
 
 from dllm_eval.stats.analysis import TaskAnalysis
+from dllm_eval.stats.contention import MARK
 from dllm_eval.stats.resample import Interval
 from dllm_eval.stats.row import Row
 from dllm_eval.stats.series import TEXT_DIALS
@@ -11,7 +13,7 @@ from dllm_eval.stats.tables import Configuration
 UNKNOWN_TEXT = "–"
 NOT_REPORTED = "not reported"
 """By a server, of its answers: neither 0 nor a guess."""
-BUSY_MARK = "†"
+BUSY_MARK = MARK
 BUSY_NOTE = (
     f"{BUSY_MARK} measured while the machine was busy: time again on an idle one, with dllm-eval "
     "sweep SPEC --retime."
@@ -80,6 +82,7 @@ def speed(row: Row) -> str:
     """Visible tokens per second of a row, or that its server does not report the tokens."""
     value = row.costs.visible_tokens_per_s
     told = significant(value)
+    told += busy_mark(row.busy and told != UNKNOWN_TEXT)
     return told if math.isnan(row.latency_s) else reported(row, value, told)
 
 
@@ -106,7 +109,39 @@ def tick(value: float) -> str:
 
 def latency(row: Row) -> str:
     """A row's p50 seconds, with a mark where the machine was busy."""
-    return seconds(row.latency_s) + (f" {BUSY_MARK}" if row.busy else "")
+    return seconds(row.latency_s) + busy_mark(row.busy)
+
+
+def busy_mark(busy: bool) -> str:
+    """The mark behind a number of seconds; "" where the machine was idle."""
+    return f" {BUSY_MARK}" if busy else ""
+
+
+def per_forward(row: Row) -> str:
+    """Seconds of one forward pass of a row, with the mark of a busy machine."""
+    told = seconds(row.costs.forward_s)
+    return told if told == UNKNOWN_TEXT else told + busy_mark(row.busy)
+
+
+def dial_mark(row: Row) -> str:
+    """What stands beside a point of seconds: the dial's value, and the mark of a busy machine."""
+    value = dial_value(row.configuration) if row.configuration.dial else ""
+    return (value + busy_mark(row.busy)).strip()
+
+
+def quality(row: Row) -> str:
+    """A row's score; of a bound of a likelihood metric that it is one."""
+    return row.scale.text(row.quality) + (" (a bound)" if row.likelihood == "bound" else "")
+
+
+def bounds_note(rows: Sequence[Row]) -> str:
+    """Whose likelihoods are bounds (ELBOs), for an axis or a panel; "" without any."""
+    bounds = {row.configuration.kind for row in rows if row.likelihood == "bound"}
+    if not bounds:
+        return ""
+    told = f"{' and '.join(sorted(bounds))}: a bound (ELBO)"
+    exact = {row.configuration.kind for row in rows if row.likelihood == "exact"} - bounds
+    return "; ".join([told, *(f"{kind}: exact" for kind in sorted(exact))])
 
 
 def unit(analysis: TaskAnalysis) -> str:

@@ -4,8 +4,9 @@ Reads the frame of cells alone. Called by `render.py` for the page's section of 
 `write.py`.
 """
 
+from collections import Counter
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -17,7 +18,7 @@ NOT_RUN = "not finished: run the same command again to go on"
 
 @dataclass(frozen=True, kw_only=True)
 class Unfinished:
-    """One cell without a result."""
+    """Cells of one setting without a result, for one reason: its rounds and seeds, for example."""
 
     suite: str
     model: str
@@ -28,17 +29,24 @@ class Unfinished:
     """Whether a run of it ended in an error, and not merely has not ended."""
     reason: str
     """The error line, or that it is not finished."""
+    count: int = 1
+    """How many cells."""
+
+    @property
+    def cells(self) -> str:
+        """Their purpose, and how many they are: "latency", "latency, 3 cells"."""
+        return self.purpose if self.count == 1 else f"{self.purpose}, {self.count} cells"
 
     @property
     def line(self) -> str:
         """All of it, for people."""
         what = f"{self.model}, {self.setting}" if self.setting else self.model
         where = f" ({self.machine})" if self.machine else ""
-        return f"{self.suite}: {what}, {self.purpose}{where}: {self.reason}"
+        return f"{self.suite}: {what}, {self.cells}{where}: {self.reason}"
 
 
 def unfinished_cells(cells: pd.DataFrame) -> list[Unfinished]:
-    """Failed cells first, then those not run; in the order of suite and setting.
+    """Failed cells first, then those not run; in the order of suite and setting, each setting once.
 
     Args:
         cells: One row per cell. Its column `failed` holds the error line, "" without one; without
@@ -54,7 +62,9 @@ def unfinished_cells(cells: pd.DataFrame) -> list[Unfinished]:
                 dial = f"{place.dial} = {place.dial_text}" if place.dial else ""
                 named = ", ".join(part for part in (place.composition, dial) if part)
                 found.append(_unfinished(row, named))
-    return sorted(found, key=lambda x: (not x.failed, x.suite, x.model, x.setting, x.purpose))
+    alike = Counter(found)
+    once = [replace(one, count=count) for one, count in alike.items()]
+    return sorted(once, key=lambda x: (not x.failed, x.suite, x.model, x.setting, x.purpose))
 
 
 def _unfinished(cell: Mapping[Hashable, Any], setting: str) -> Unfinished:

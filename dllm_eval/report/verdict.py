@@ -12,6 +12,7 @@ from dllm_eval.stats.analysis import TaskAnalysis
 from dllm_eval.stats.best_stack import BEST_STACK
 from dllm_eval.stats.group import GroupAnalysis
 from dllm_eval.stats.row import Row
+from dllm_eval.stats.scale import Scale
 from dllm_eval.stats.speedup import MatchedSpeedup
 
 
@@ -46,8 +47,12 @@ def _where(analysis: TaskAnalysis, group: GroupAnalysis) -> str:
 
 
 def _knees(analysis: TaskAnalysis) -> list[str]:
-    """The cheapest setting of each diffusion series that is surely near its best, where known."""
-    out = []
+    """The cheapest setting of each diffusion series that is surely near its best, where known.
+
+    Series of which nothing cheaper is sure are said in one sentence, however many they are.
+    """
+    out: list[str] = []
+    dearest: dict[str, list[tuple[str, str]]] = {}
     for curve in (curve for group in analysis.groups for curve in group.curves):
         found = curve.acceptable
         if curve.kind != "diffusion" or found is None or found.row is None:
@@ -59,16 +64,24 @@ def _knees(analysis: TaskAnalysis) -> list[str]:
         within = f"within {text.points(found.within)} point{'' if found.within == 0.01 else 's'}"
         sure = f"({found.confidence:.0%} confidence)"
         if row.costs.nfe >= max(analysis.rows[i].costs.nfe for i in curve.members):
-            out.append(
-                f"No setting of {curve.series} that is cheaper than the dearest run, {setting}, "
-                f"surely comes {within} of its best {sure}."
-            )
+            named = dearest.setdefault(f"surely comes {within} of its best {sure}", [])
+            named.append((curve.series, setting))
         else:
             out.append(
                 f"The cheapest setting of {curve.series} that is surely {within} of its best "
                 f"{sure} is {setting}."
             )
-    return out
+    return out + [_none_cheaper(names, told) for told, names in dearest.items()]
+
+
+def _none_cheaper(names: list[tuple[str, str]], told: str) -> str:
+    """Of series that need their dearest setting: (series, setting) each."""
+    kinds = list(dict.fromkeys(names))
+    if len(kinds) == 1:
+        series, setting = kinds[0]
+        return f"No setting of {series} that is cheaper than the dearest run, {setting}, {told}."
+    each = " or ".join(f"{series} ({setting})" for series, setting in kinds)
+    return f"No setting of {each} that is cheaper than the dearest run, in parentheses, {told}."
 
 
 def _told_the_length(analysis: TaskAnalysis) -> list[str]:
@@ -140,10 +153,11 @@ def _first(analysis: TaskAnalysis, own: Row, rival: Row | None, unit: str) -> st
 
 def _elsewhere(own: Row, rival: Row) -> str:
     """What is known of an AR row that was not timed where this one was."""
-    higher = "lower" if rival.quality < own.quality else "higher"
+    words = ("worse", "better") if own.scale.lower_is_better else ("lower", "higher")
+    higher = words[rival.quality > own.quality]
     how = "the same" if rival.quality == own.quality else higher
     guess = "" if rival.above_chance else ", not clearly above chance"
-    score = f"{text.percent(rival.quality)}{guess}"
+    score = f"{rival.scale.text(rival.quality)}{guess}"
     return f"{_called(rival)} scores {how} ({score}); speed was not compared"
 
 
@@ -163,7 +177,8 @@ def _second(analysis: TaskAnalysis, model: str, group: GroupAnalysis, rival: Row
     across = group.stack == BEST_STACK
     how = _how(own, speedup, stack=across)
     beside = tier_text.against(fastest_at(rivals, speedup.quality_floor), stack=across)
-    matched = _matched(model, speedup, how, text.unit(analysis), beside)
+    scale = analysis.table.scale
+    matched = _matched(scale, model, speedup, how, text.unit(analysis), beside)
     plain = tier_text.only_eager(analysis.rows, group.machine) if speedup.reached else ""
     return " ".join(part for part in (matched, plain) if part) + tail
 
@@ -191,10 +206,10 @@ def _all_busy(rows: list[Row]) -> bool:
 
 def _reach(row: Row, unit: str, *, at: str = "") -> str:
     time = "" if math.isnan(row.latency_s) else f" in {text.seconds(row.latency_s)} per {unit}"
-    held_up = " (on a busy machine)" if row.busy else ""
+    held_up = " (on a busy machine)" if row.busy and time else ""
     series = _called(row)
     guess = "" if row.above_chance else " (not clearly above chance)"
-    return f"{series} reaches {text.percent(row.quality)}{guess}{at}{time}{held_up}"
+    return f"{series} reaches {text.quality(row)}{guess}{at}{time}{held_up}"
 
 
 def _called(row: Row) -> str:
@@ -203,8 +218,10 @@ def _called(row: Row) -> str:
     return tier_text.named(x) if x.kind == "autoregressive" else x.series
 
 
-def _matched(model: str, speedup: MatchedSpeedup, how: str, unit: str, beside: str) -> str:
-    floor = text.percent(speedup.quality_floor)
+def _matched(
+    scale: Scale, model: str, speedup: MatchedSpeedup, how: str, unit: str, beside: str
+) -> str:
+    floor = scale.text(speedup.quality_floor)
     if not speedup.reached:
         return f"Matched quality ({floor}, the AR score less one point) is not reached by {model}."
     low, high = speedup.interval.low, speedup.interval.high

@@ -4,7 +4,7 @@ Called by `cli.py` and by tests; reads records through `sweep.store`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +14,7 @@ from dllm_eval.report.beside import NOTHING_BESIDE, Beside
 from dllm_eval.report.best_stack_table import best_stack_tables
 from dllm_eval.report.figures import write_figures
 from dllm_eval.report.leaderboard import markdown, table
+from dllm_eval.report.machine_names import renamed
 from dllm_eval.report.render import checks_shown, leaderboard_page, page
 from dllm_eval.report.selftest_figure import NAME, write_selftest_figure
 from dllm_eval.report.selftest_record import SelftestRecord, read_selftest
@@ -26,6 +27,7 @@ from dllm_eval.stats.analysis import analyse
 from dllm_eval.stats.load_crossover import suite_loads
 from dllm_eval.stats.tables import task_tables
 from dllm_eval.stats.texts import Texts
+from dllm_eval.stats.topics import topics
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,11 +52,13 @@ def write_report(folders: Sequence[Path], out: Path) -> ReportPaths:
         UsageError: If nothing in the folders is finished, or two hold the same cell.
     """
     # Reading a folder needs pyarrow's and the store's imports; a caller with frames does not.
+    from dllm_eval.sweep.knees import read_knees
     from dllm_eval.sweep.store import read_results
 
     results, selftest = read_results(folders), read_selftest(folders)
     frames = results.cells, results.requests, results.scores
-    beside = Beside(scores=results.aggregates, notes=results.notes)
+    searches = tuple(knee for folder in folders for knee in read_knees(folder))
+    beside = Beside(scores=results.aggregates, notes=results.notes, searches=searches)
     return write_frames(*frames, out, selftest, results.texts, beside)
 
 
@@ -79,10 +83,12 @@ def write_frames(
         beside: What stands beside the tables.
     """
     beside.refuse_alone(has_cells=len(cells) > 0)
+    cells = renamed(cells)
     known = tuple(task_tables(cells, requests, scores, texts))
     analyses = [analyse(x) for x in known]
     loads = suite_loads(analyses, cells, requests)
     frames = Frames(cells=cells, requests=requests, scores=scores, tables=known, loads=loads)
+    beside = replace(beside, topics=topics(known, frames.index))
     tables = suite_tables(frames)
     missing = [cell.line for cell in unfinished_cells(cells)]
     _make_folder(out)

@@ -73,6 +73,9 @@ def test_every_colour_of_a_series_is_made_to_stand_out(visit: Opener, scheme: st
     assert min(ratios) >= 1
     shown = page.evaluate("colours => colours.map((c) => paint(c))", colours)
     assert len(set(shown)) == len(colours)
+    greys = "['#000000', '#7F7F7F'].map((c) => Number(paint(c).match(/\\d+/)[0]))"
+    black, grey = page.evaluate(greys)
+    assert abs(black - grey) > 80
 
 
 def test_the_tab_key_reaches_everything_and_shows_where_it_is(visit: Opener) -> None:

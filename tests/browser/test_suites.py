@@ -88,3 +88,62 @@ def test_tokens_between_gaps_are_there_from_the_start(visit: Opener) -> None:
     assert shown[1] == ["unset:·", "context: and ", "set fresh:b", "unset:·"]
     # None is crossed out: how many are visible counts the gaps' tokens alone.
     assert shown[2] == ["set:a", "context: and ", "set:b", "set:c"]
+
+
+def test_the_first_column_of_a_wide_table_stays_on_a_phone(visit: Opener) -> None:
+    page = visit(size=PHONE).page
+    for region in (
+        of_title(page, RULES).locator(".scroll"),
+        page.locator("#leaderboard .scroll:visible").first,
+    ):
+        region.evaluate("node => { node.scrollLeft = 150; }")
+        start, left, right, width = region.evaluate(
+            """node => {
+                const cell = node.querySelector("tbody tr").cells[0].getBoundingClientRect();
+                return [node.getBoundingClientRect().left, cell.left, cell.right, node.clientWidth];
+            }"""
+        )
+        assert abs(left - start) < 1
+        # The rest of the row has room beside it.
+        assert right - left < 0.45 * width
+        # What scrolls goes below it.
+        top = region.evaluate(
+            """node => {
+                const cell = node.querySelector("tbody tr").cells[0];
+                cell.scrollIntoView({ block: "center" });
+                const { left, top, bottom } = cell.getBoundingClientRect();
+                return cell.contains(document.elementFromPoint(left + 4, (top + bottom) / 2));
+            }"""
+        )
+        assert top
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_labels_of_points_on_one_spot_never_cover_each_other(visit: Opener) -> None:
+    page = visit().page
+    boxes = page.evaluate(
+        """() => {
+            const host = document.createElement("div");
+            document.body.append(host);
+            const svg = frame(host, 660, 390, "made up"), taken = [];
+            for (let i = 0; i < 30; i++)
+                label(svg, taken, `value ${i}`, 330 + i, 200, false, [0, 0, 660, 390]);
+            const nodes = [...svg.querySelectorAll("text.value")].map((node) => node.getBBox());
+            return nodes.map((box) => [box.x, box.y, box.x + box.width, box.y + box.height]);
+        }"""
+    )
+    assert len(boxes) >= 4
+    for i, one in enumerate(boxes):
+        for other in boxes[:i]:
+            width = min(one[2], other[2]) - max(one[0], other[0])
+            height = min(one[3], other[3]) - max(one[1], other[1])
+            assert width < 2 or height < 2
+
+
+def test_an_axis_of_one_point_has_more_than_one_tick(visit: Opener) -> None:
+    page = visit().page
+    for value in (0.0031, 0.0101, 0.6, 7.3, 32):
+        ticks = page.evaluate("v => logTicks(v / 1.3, v * 1.35, 9)", value)
+        assert 2 <= len(ticks) <= 9
+        assert all(value / 1.3 <= tick <= value * 1.35 for tick in ticks)
+    assert page.evaluate("logTicks(0.004, 3, 5)") == [0.01, 0.1, 1]

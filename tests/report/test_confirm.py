@@ -150,3 +150,17 @@ def test_the_shell_sees_one_word_per_argument(tmp_path: Path) -> None:
     assert shlex.join(shlex.split(line)) == line
     assert line.startswith("dllm-eval run --model dllm --model_args '{")
     assert line.endswith("--tasks ref_infilling --batch_size 1 --confirm_run_unsafe_code")
+
+
+def test_a_scored_cell_names_neither_programs_nor_decoding(tmp_path: Path) -> None:
+    cells = write_results(tmp_path / "r", made_up)
+    files = ResultsFolder(tmp_path / "r").cell(cells[0].cell_id)
+    first, *others = files.requests.read_text().splitlines()
+    scored = {**json.loads(first), "request_type": "loglikelihood_rolling"}
+    write_lines(files.requests, [scored, *map(json.loads, others)])
+    line = confirm_line(tmp_path / "r", cells[0].cell_id)
+    assert "--confirm_run_unsafe_code" not in line
+    words = shlex.split(line)
+    asked = json.loads(words[words.index("--model_args") + 1])
+    assert not {"sampler", "eos_policy"} & set(asked)
+    assert asked["seed"] == 0

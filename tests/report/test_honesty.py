@@ -6,10 +6,15 @@ from typing import Any, Protocol
 
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
-from dllm_eval.report import write_frames
+from dllm_eval.report import text, write_frames
+from dllm_eval.report.curve_figures import draw_time
+from dllm_eval.report.frontier_figure import draw_frontier
 from dllm_eval.report.leaderboard import sections
 from dllm_eval.report.payload import payload
+from dllm_eval.report.standing import faded, standing
+from dllm_eval.report.style import looks
 from dllm_eval.report.verdict import verdict
 from dllm_eval.stats.analysis import TaskAnalysis, analyse
 from dllm_eval.stats.tables import task_tables
@@ -185,6 +190,23 @@ def test_nothing_is_claimed_from_a_busy_machine(frames: FramesLike, threads: int
     assert shown[section.header.index("p50 latency per question")].shown.endswith(" †")
     assert "dllm-eval sweep SPEC --retime" in " ".join(section.remarks)
     assert "left out" in verdict(out)
+
+
+def test_every_number_of_busy_seconds_carries_the_mark(frames: FramesLike) -> None:
+    everything = held_up(frames, "diffusion-8-cpu", threads=1, share=0.7)
+    out = next(x for x in everything if x.table.task == "ref_humaneval")
+    (busy,) = [row for row in out.rows if row.busy]
+    idle = next(row for row in out.rows if row.configuration.dial_value == 4)
+    for told in (text.latency, text.per_forward, text.speed, text.dial_mark):
+        assert told(busy).endswith(" †")
+        assert "†" not in told(idle)
+    look = looks([(x.series, x.kind) for x in out.table.configurations])
+    for draw in (draw_time, draw_frontier):
+        axes = Figure(figsize=(6, 5)).subplots()
+        (group,) = out.groups
+        draw(axes, analysis=out, group=group, looks=look)
+        assert sum("†" in one.get_text() for one in axes.texts) == 1
+    assert (standing(busy), faded(busy)) == ("open", False)
 
 
 def test_a_busy_ar_row_gives_no_speed_up(frames: FramesLike) -> None:

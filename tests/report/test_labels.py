@@ -5,7 +5,7 @@ import math
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.text import Annotation
+from matplotlib.text import Annotation, Text
 
 from dllm_eval.report.labels import Label, draw
 
@@ -61,3 +61,19 @@ def test_points_apart_need_no_lines() -> None:
 def test_points_on_top_of_one_another_get_lines() -> None:
     _, texts = annotations([(50.0, 50.0), (50.2, 50.0)])
     assert any(text.arrow_patch is not None for text in texts)
+
+
+@pytest.mark.parametrize("count", [2, 12, 40])
+def test_no_label_covers_another(count: int) -> None:
+    figure, texts = annotations([(50.0 + 0.01 * i, 50.0) for i in range(count)])
+    renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
+    boxes = []
+    for text in texts:
+        text.update_positions(renderer)
+        boxes.append(Text.get_window_extent(text, renderer))
+    assert len(boxes) >= min(count, 8)
+    for i, one in enumerate(boxes):
+        for other in boxes[:i]:
+            width = min(one.x1, other.x1) - max(one.x0, other.x0)
+            height = min(one.y1, other.y1) - max(one.y0, other.y0)
+            assert width < 1.0 or height < 1.0

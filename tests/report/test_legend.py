@@ -50,3 +50,9 @@ def test_it_lies_inside_the_figure(compositions: tuple[str, ...], beside: bool) 
     written = [text.get_text() for text in drawn.get_texts()]
     assert written[-1] == "AR"
     assert ("Diffusion" in written) == beside
+
+
+def test_no_series_has_a_cross_which_says_at_chance() -> None:
+    kinds = ("diffusion", "autoregressive")
+    many = looks([(f"{kind} {i}", kind) for kind in kinds for i in range(40)])
+    assert not {look.marker for look in many.values()} & {"x", "X", "+"}

@@ -13,7 +13,11 @@ from dllm_eval.report import ReportPaths, text, write_frames
 from dllm_eval.report.columns import LOOSENESS, NOISE
 from dllm_eval.report.leaderboard import Section, sections
 from dllm_eval.stats.analysis import TaskAnalysis, analyse
+from dllm_eval.stats.changes import expected_changes
 from dllm_eval.stats.tables import task_tables
+
+CHANGED = float(expected_changes(np.full(100, 0.3)).mean())
+"""What 100 questions of flip probability 0.3 come to; tests/stats has the rule itself."""
 
 
 class FramesLike(Protocol):
@@ -67,7 +71,7 @@ def test_the_leaderboard_shows_both_noises_and_the_bounds(frames: FramesLike) ->
     # By hand: a chance of 0.7 is a margin of sqrt 2 * 0.5244 standard errors. Margins that are all
     # alike do not spread beyond their noise, so w = Phi(0.7416) = 0.7708 at each of 100 documents.
     assert shown(section, NOISE[0], "reference-diffusion") == {"4.2"}
-    assert shown(section, NOISE[2], "reference-diffusion") == {"30.0 %"}
+    assert shown(section, NOISE[2], "reference-diffusion") == {f"{100 * CHANGED:.1f} %"}
     assert shown(section, LOOSENESS[0], "reference-diffusion") == {"0.200"}
     assert shown(section, LOOSENESS[1], "reference-diffusion") == {"0.750"}
     remarks = " ".join(section.remarks)
@@ -117,7 +121,7 @@ def test_the_csv_file_has_every_number(report: ReportPaths) -> None:
             assert row["elbo_loose_at_least"] == ""
         else:
             assert float(row["nfe"]) == 4 * float(row["dial_value"])
-            assert float(row["changed_answers"]) == pytest.approx(0.3)
+            assert float(row["changed_answers"]) == pytest.approx(CHANGED)
             assert float(row["elbo_loose_at_most"]) == pytest.approx(0.75)
             assert float(row["elbo_loose_at_most_stderr"]) == pytest.approx(0.0, abs=1e-12)
 
@@ -130,7 +134,7 @@ def test_the_page_says_it_at_every_point(report: ReportPaths) -> None:
     assert (entry["unit"], entry["alone"]) == ("question", "one question at a time")
     rows: list[dict[str, Any]] = entry["places"][0]["rows"]
     assert {row["noise_text"] for row in rows if row["kind"] == "diffusion"} == {
-        "Monte-Carlo ± 4.2 points; another seed would change 30.0 % of answers"
+        f"Monte-Carlo ± 4.2 points; another seed would change {100 * CHANGED:.1f} % of answers"
     }
     for name in (*NOISE, *LOOSENESS):
         assert f">{name}<" in page

@@ -141,6 +141,45 @@ def test_settings_timed_on_a_busy_machine_are_left_out_and_counted(one_suite: Fr
     assert "with 12 steps" not in lines(found)[1]
 
 
+def all_busy(frames: Frames) -> Frames:
+    """The process computed on one thread for half of every wall second."""
+    told = [{**x, "machine": {"threads": 1}} for x in frames.cells["provenance"]]
+    return Frames(
+        cells=frames.cells.assign(provenance=pd.Series(told, index=frames.cells.index)),
+        requests=frames.requests.assign(cpu_seconds=frames.requests["seconds"] * 0.5),
+        scores=frames.scores,
+    )
+
+
+def test_of_busy_seconds_alone_nothing_qualifies_and_the_reason_is_said(frames: Frames) -> None:
+    found = ask(all_busy(frames), latency_ms=1000)
+    assert not found.qualifies
+    said = lines(found)
+    assert said[0].startswith("Asked of Code by instruction: p50 latency of at most 1 s per")
+    assert said[1].startswith("Nothing qualifies: whatever was timed (")
+    assert said[1].endswith("idle one, with dllm-eval sweep SPEC --retime.")
+    data = as_data(found)
+    assert (data["pick"], data["quality_floor"], data["considered"]) == (None, None, 0)
+    assert data["seconds_of_a_busy_machine"] is True
+    with_floor = lines(ask(all_busy(frames), latency_ms=1000, floor="50%"))
+    assert "quality of at least 50.0 %" in with_floor[0]
+    assert "Nothing qualifies: " in with_floor[1]
+
+
+def test_a_floor_alone_is_answered_from_busy_seconds_that_claim_nothing(frames: Frames) -> None:
+    found = ask(all_busy(frames), floor="90%")
+    pick = found.found.pick
+    assert pick is not None
+    assert found.analysis.rows[pick.row].quality >= 0.9
+    assert math.isnan(pick.p_best)
+    assert not math.isnan(pick.p_meets)
+    (sure,) = [line for line in lines(found) if line.startswith("Confidence: ")]
+    assert "that it is the fastest is not claimed, as all seconds are of a busy machine" in sure
+    assert "two rounds" not in sure
+    assert as_data(found)["seconds_of_a_busy_machine"] is True
+    assert as_data(ask(frames, floor="90%"))["seconds_of_a_busy_machine"] is False
+
+
 def test_rounds_in_which_the_machine_was_slower_make_it_less_sure(one_suite: Frames) -> None:
     paces = (0.8, 1.0, 1.25)
     timed = one_suite.cells["purpose"] == "latency"

@@ -13,7 +13,7 @@ import pytest
 from dllm_eval.errors import UsageError
 from dllm_eval.report import ReportPaths, write_frames
 from dllm_eval.report.payload import as_script
-from dllm_eval.report.verdict import refusal, verdict
+from dllm_eval.report.verdict import _none_cheaper, refusal, verdict
 from dllm_eval.stats.analysis import TaskAnalysis, analyse
 from dllm_eval.stats.tables import task_tables
 
@@ -229,6 +229,17 @@ def test_where_only_the_largest_run_is_near_the_best_it_is_not_called_cheap(
     said = knee(rising)
     assert "cheaper than the dearest run, 8 steps, surely comes within 1.0 point" in said
     assert "The cheapest setting" not in said
+
+
+def test_several_series_without_a_cheaper_setting_share_one_sentence() -> None:
+    one, other, third = ("A", "8 steps"), ("B", "4 steps"), ("A", "8 steps")
+    assert _none_cheaper([one, third], "surely comes near") == (
+        "No setting of A that is cheaper than the dearest run, 8 steps, surely comes near."
+    )
+    assert _none_cheaper([one, other], "surely comes near") == (
+        "No setting of A (8 steps) or B (4 steps) that is cheaper than the dearest run, in "
+        "parentheses, surely comes near."
+    )
 
 
 def test_half_a_sweep_reports_what_is_there(one_suite: FramesLike, tmp_path: Path) -> None:

@@ -54,7 +54,9 @@ function contrast(a, b) {
 // 4.5 of words; on a dark page shapes get more, or deep blues would glow less than the grid.
 function paint(colour, least = dark.matches ? 5 : 3) {
   const [paper, ink] = dark.matches ? ["#14171a", "#e9ecef"] : ["#ffffff", "#1c2024"];
-  const from = channels(colour), to = channels(ink), ground = channels(paper);
+  // On a dark page black is as far from grey as white is: else both would be mixed to one grey.
+  const own = channels(colour), grey = own.every((v) => v === own[0]);
+  const from = dark.matches && grey ? own.map((v) => 255 - v) : own, to = channels(ink), ground = channels(paper);
   for (let share = 0; share <= 1; share += .05) {
     const mixed = from.map((v, i) => Math.round(v + (to[i] - v) * share));
     if (contrast(mixed, ground) >= least) return `rgb(${mixed.join(",")})`;

@@ -8,7 +8,15 @@ function logTicks(low, high, most) {
   for (let e = Math.floor(Math.log10(low)); e <= Math.ceil(Math.log10(high)); e++)
     for (const m of [1, 2, 5]) { const v = m * 10 ** e; if (v >= low && v <= high) all.push([v, m]); }
   const rough = all.filter(([, m]) => m === 1);
+  if (all.length < 3) return closeTicks(low, high);
   return (all.length <= most || rough.length < 2 ? all : rough).map(([v]) => v);
+}
+
+// Of values close together, where 1, 2, 5 would leave one tick or none.
+function closeTicks(low, high) {
+  const least = (high - low) / 4, power = 10 ** Math.floor(Math.log10(least));
+  const step = [1, 2, 5, 10].map((m) => m * power).find((v) => v >= least * .999), first = Math.ceil(low / step);
+  return [...Array(Math.floor(high / step) - first + 1).keys()].map((i) => Number(((first + i) * step).toPrecision(6)));
 }
 
 const ring = (corners, l) => [...Array(corners).keys()].map((i) => { const a = 2 * Math.PI * i / corners; return [l * Math.sin(a), -l * Math.cos(a)]; });
@@ -27,7 +35,7 @@ function marker(kind, x, y, r, attributes, parent) {
     case "d": return polygon([[0, -1.3], [.8, 0], [0, 1.3], [-.8, 0]]);
     case "D": return polygon([[0, -1.3], [1.3, 0], [0, 1.3], [-1.3, 0]]);
     case "P": return polygon([[-.4, -1.1], [.4, -1.1], [.4, -.4], [1.1, -.4], [1.1, .4], [.4, .4], [.4, 1.1], [-.4, 1.1], [-.4, .4], [-1.1, .4], [-1.1, -.4], [-.4, -.4]]);
-    case "X": return polygon([[-1, -1], [-.4, -1], [0, -.4], [.4, -1], [1, -1], [.4, 0], [1, 1], [.4, 1], [0, .4], [-.4, 1], [-1, 1], [-.4, 0]]);
+    case "H": return polygon(ring(6, 1.15).map(([a, b]) => [b, a]));
     case "*": return polygon([...Array(10).keys()].map((i) => { const a = Math.PI * i / 5, l = i % 2 ? .55 : 1.4; return [l * Math.sin(a), -l * Math.cos(a)]; }));
     case "x": return make("path", { d: `M${x - r},${y - r}L${x + r},${y + r}M${x - r},${y + r}L${x + r},${y - r}`, ...attributes, fill: "none" }, parent);
     default: return make("circle", { cx: x, cy: y, r, ...attributes }, parent);
@@ -39,6 +47,8 @@ const tokensText = (p) => (p.canvas_known ? `${p.visible_text} visible of ${p.ca
 
 // What a dial says beside a point: a number, or a word such as an effort.
 const dialText = (p) => (p.dial === null ? "" : p.dial_word || String(p.dial));
+// Beside a point of seconds: its dial, and the mark of a busy machine.
+const pointText = (p) => [dialText(p), p.busy_mark].filter(Boolean).join(" ");
 
 const describe = (p) => [
   p.series + (p.label ? `, ${p.label}` : ""),
@@ -47,7 +57,7 @@ const describe = (p) => [
   `p50 ${p.latency_text} (${p.latency_span})`,
   p.estimator ? `${p.nfe_text} canvases scored` : p.nfe === null ? `forwards: ${p.nfe_text}` : `${p.nfe_text} forwards, ${p.forward_text} each`,
   p.estimator ? `estimator ${p.estimator}` : tokensText(p),
-  `on the frontier in ${p.p_frontier_text} of resamples`,
+  p.p_frontier_text === "–" ? "" : `on the frontier in ${p.p_frontier_text} of resamples`,
   p.verdict ? `against AR: ${p.verdict}` : "",
 ].filter(Boolean).join("\n");
 
@@ -63,8 +73,11 @@ function pointNode(svg, curve, p, x, y, suite, plain) {
   const node = make("g", { class: "point", role: "button", "aria-haspopup": "dialog", "aria-label": describe(p), "data-dial": p.dial ?? "", "data-series": p.series, "data-id": p.id }, svg);
   make("circle", { class: "halo", cx: x, cy: y, r: 13, fill: colour }, node);
   // Crossed as in the drawn figures: guessing is on no frontier.
-  marker(p.above_chance ? curve.marker : "x", x, y, plain || p.on_own_frontier ? size : .6 * size,
-    { fill: plain || p.on_frontier ? colour : "var(--paper)", stroke: colour, "stroke-width": 2 }, node);
+  // Pale where nothing may be said of who beats it: standing.py.
+  const fill = plain || p.standing !== "beaten" ? colour : "var(--paper)", pale = plain || p.standing !== "open" ? 1 : .35;
+  marker(p.above_chance ? curve.marker : "x", x, y, plain || !p.faded ? size : .6 * size,
+    { fill, "fill-opacity": pale, stroke: colour, "stroke-width": 2 }, node);
+  if (plain && p.busy_mark) make("text", { x: x + 8, y: y - 6, class: "value" }, node, p.busy_mark);
   hint(node, describe(p));
   const press = () => {
     suite.dispatchEvent(new CustomEvent("dial", { detail: p.id }));
@@ -85,18 +98,20 @@ function rove(svg) {
   svg.setAttribute("aria-label", `${svg.getAttribute("aria-label")}: ${points.length} points, arrow keys go from one to the next`);
 }
 
-// Writes a text near a point; of a crowded chart only where it covers nothing. Says whether it did.
+// Writes a text near a point, never over another text; of a crowded chart only where it covers nothing. Says whether it did.
 function label(svg, taken, text, x, y, faded, box, colour) {
   const w = 7.4 * text.length + 4, h = 14;
-  const spots = [[0, -15], [-14, -12], [14, 13], [0, 17], [14, -12], [14, 13], [-14, 13], [17, 0], [-17, 0], [0, -27], [0, 29]];
+  const spots = [[0, -15], [-14, -12], [14, 13], [0, 17], [14, -12], [14, 13], [-14, 13], [17, 0], [-17, 0], [0, -27], [0, 29], [0, -41], [0, 43], [28, -14], [-28, -14], [28, 16], [-28, 16]];
   let best = null, least = Infinity;
   for (const [dx, dy] of spots) {
     const r = [x + dx - w / 2, y + dy - h / 2, x + dx + w / 2, y + dy + h / 2];
-    let cost = taken.reduce((sum, t) => sum + Math.max(0, Math.min(r[2], t[2]) - Math.max(r[0], t[0])) * Math.max(0, Math.min(r[3], t[3]) - Math.max(r[1], t[1])), 0);
+    const over = (t) => Math.max(0, Math.min(r[2], t[2]) - Math.max(r[0], t[0])) * Math.max(0, Math.min(r[3], t[3]) - Math.max(r[1], t[1]));
+    let cost = taken.reduce((sum, t) => sum + over(t), 0);
+    r.words = taken.filter((t) => t.words !== undefined).reduce((sum, t) => sum + over(t), 0);
     if (r[0] < box[0] || r[2] > box[2] || r[1] < box[1] || r[3] > box[3]) cost += 400;
     if (cost < least) { least = cost; best = [dx, dy, r]; }
   }
-  if (colour && least > .03 * w * h) return false;
+  if ((colour ? least : best[2].words) > .03 * w * h) return false;
   taken.push(best[2]);
   make("text", { x: x + best[0], y: y + best[1] + 4, "text-anchor": "middle", class: faded ? "value faded" : "value", ...(colour ? { style: `fill:${colour}` } : {}) }, svg, text);
   return true;
@@ -125,9 +140,13 @@ function drawFrontier(host, entry, place, suite) {
   const low = Math.min(...times) / 1.3, high = Math.max(...times) * 1.35;
   const g = { left: 46, right: width - 8, top: 12, bottom: height - 44 };
   g.x = logScale(low, high, g.left, g.right);
-  g.y = (q) => g.bottom - (g.bottom - g.top) * (q + .03) / 1.08;
-  axes(svg, g, logTicks(low, high, narrow ? 5 : 9), [0, .2, .4, .6, .8, 1], secondsText, (q) => `${Math.round(100 * q)} %`);
+  // Of a metric that is better where it is lower the best is on top as well, in its own numbers.
+  const own = entry.axis, worst = own ? own.low : -.03, range = own ? own.high - own.low : 1.08;
+  const said = new Map(own ? own.ticks : []);
+  g.y = (q) => g.bottom - (g.bottom - g.top) * (q - worst) / range;
+  axes(svg, g, logTicks(low, high, narrow ? 5 : 9), own ? [...said.keys()] : [0, .2, .4, .6, .8, 1], secondsText, (q) => said.get(q) ?? `${Math.round(100 * q)} %`);
   make("text", { x: (g.left + g.right) / 2, y: height - 6, "text-anchor": "middle" }, svg, `p50 latency per ${entry.unit}, ${entry.alone} (log)`);
+  if (entry.bounds) make("text", { x: g.left + 4, y: g.bottom - 6, class: "bounds" }, svg, entry.bounds);
   if (entry.chance > 0) {
     make("line", { x1: g.left, x2: g.right, y1: g.y(entry.chance), y2: g.y(entry.chance), stroke: "var(--soft)", "stroke-dasharray": "1 4" }, svg);
     make("text", { x: g.right - 2, y: g.y(entry.chance) + 14, "text-anchor": "end" }, svg, "chance");
@@ -138,7 +157,7 @@ function drawFrontier(host, entry, place, suite) {
   const box = [g.left, g.top - 12, g.right + 8, g.bottom];
   for (const curve of place.curves) for (const p of curve.points) {
     const x = g.x(p.latency_s), y = g.y(p.quality);
-    if (p.dial !== null && !crowded) label(svg, taken, dialText(p), x, y, !p.on_own_frontier, box);
+    if (pointText(p) && !crowded) label(svg, taken, pointText(p), x, y, p.faded, box);
     pointNode(groups.get(curve.series), curve, p, x, y, suite, false);
   }
   if (crowded) nameSeries(groups, g, place.curves, taken, box);
@@ -151,14 +170,14 @@ function nameSeries(groups, g, curves, taken, box) {
   const put = (curve, p, text) => label(groups.get(curve.series), taken, text, g.x(p.latency_s), g.y(p.quality), false, box, paint(curve.colour, 4.5));
   const rest = [];
   for (const curve of curves) {
-    const own = curve.points.filter((p) => p.on_own_frontier);
+    const own = curve.points.filter((p) => p.on_own_frontier || p.busy_mark);
     if (!own.length) continue;
     const best = own.reduce((a, b) => (b.quality > a.quality ? b : a));
     const short = curve.composition.length > 0 && curve.composition.length <= 24;
-    const named = short && put(curve, best, `${curve.composition} ${dialText(best)}`.trim());
+    const named = short && put(curve, best, `${curve.composition} ${pointText(best)}`.trim());
     rest.push(...own.filter((p) => !(named && p === best)).map((p) => [curve, p]));
   }
-  for (const [curve, p] of rest) if (dialText(p)) put(curve, p, dialText(p));
+  for (const [curve, p] of rest) if (pointText(p)) put(curve, p, pointText(p));
 }
 
 function drawCurve(svg, g, curve, low, high, crowded) {

@@ -16,7 +16,7 @@ function numbers(entry, row) {
     ["quality", row.quality_text, [row.quality_span, row.noise_text].filter(Boolean).join("; ")],
     [entry.unit === "question" ? "p50 latency per question" : "p50 latency", row.latency_text, row.latency_span],
     [entry.work, row.nfe_text, row.estimator ? `per ${entry.unit}` : row.nfe === null ? "" : `${row.forward_text} each`],
-    ["against AR", row.verdict || "–", `frontier in ${row.p_frontier_text}`],
+    ["against AR", row.verdict || "–", row.p_frontier_text === "–" ? "" : `frontier in ${row.p_frontier_text}`],
   ];
   return given.map(([name, value, more]) => element("div", {}, element("dt", {}, name), element("dd", {}, value, element("small", {}, more))));
 }

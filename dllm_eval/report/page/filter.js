@@ -70,9 +70,16 @@ function hideWhat() {
   document.querySelector("#look .none").hidden = Boolean(document.querySelector(".card:not([hidden])"));
 }
 
+// A suite that was asked in several ways is one suite.
+function describeAll(kind, { title, counted, values }) {
+  const suites = unique(DATA.map((entry) => entry.topic)).length;
+  if (kind === "suite" && suites < values.length) return `all ${suites} suite${suites > 1 ? "s" : ""}, asked in ${values.length} ways`;
+  return `all ${values.length} ${counted ?? title.toLowerCase()}`;
+}
+
 function describeChoice() {
-  const parts = Object.entries(CHOICES).filter(([, { values }]) => values.length > 1).map(([kind, { title, counted, values }]) => (
-    chosen[kind].size ? [...chosen[kind]].join(", ") : `all ${values.length} ${counted ?? title.toLowerCase()}`));
+  const parts = Object.entries(CHOICES).filter(([, { values }]) => values.length > 1).map(([kind, choice]) => (
+    chosen[kind].size ? [...chosen[kind]].join(", ") : describeAll(kind, choice)));
   return `(${parts.join(" · ")})`;
 }
 

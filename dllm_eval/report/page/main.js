@@ -9,6 +9,13 @@ function chartBox(host, entry, place) {
 function drawSuite(suite) {
   const number = Number(suite.dataset.suite), entry = DATA[number];
   const [left, right, words] = [".frontier", ".time", ".forwards"].map((name) => suite.querySelector(name));
+  // Where nothing was timed, a line says so in the charts' place.
+  if (left) drawCharts(left, right, words, entry, suite);
+  drawMultiples(suite, entry);
+  suite.dispatchEvent(new Event("drawn"));
+}
+
+function drawCharts(left, right, words, entry, suite) {
   left.replaceChildren();
   right.replaceChildren();
   words.textContent = "";
@@ -26,8 +33,6 @@ function drawSuite(suite) {
     ? "Where every forward costs the same, twice the forwards take twice the time."
     : `Seconds are per ${entry.unit}${entry.unit === "question" ? ", all its choices together" : ""}; many canvases share a forward, so no cost of one forward is given.`;
   if (!left.children.length) left.textContent = shownPlaces(entry).some((p) => p.rows.length) ? "Latency was not measured." : "Nothing of this suite is chosen.";
-  drawMultiples(suite, entry);
-  suite.dispatchEvent(new Event("drawn"));
 }
 
 function drawShown() {

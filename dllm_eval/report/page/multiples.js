@@ -7,7 +7,7 @@ const PANELS = [
 // So many settings have room in a panel; of more, those on the frontier.
 const ROOM = 8;
 function fewest(place, curves) {
-  const best = new Set(place.rows.filter((r) => r.on_frontier || r.kind === "autoregressive").map((r) => r.id));
+  const best = new Set(place.rows.filter((r) => r.standing === "frontier" || r.kind === "autoregressive").map((r) => r.id));
   return curves.length > ROOM ? curves.filter((c) => best.has(c.id)) : curves;
 }
 
