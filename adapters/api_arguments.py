@@ -5,12 +5,15 @@ Knows names, types and ranges; knows no card, no request and no connection. `api
 """
 
 import json
+import math
 import re
 from collections.abc import Collection
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from dllm_eval.catalogue.arguments_reading import Accepts
 
 OWN_FIELDS = (
     *("model", "messages", "prompt", "suffix", "max_tokens", "max_completion_tokens", "stop"),
@@ -22,14 +25,14 @@ OWN_FIELDS = (
 class ApiArguments(BaseModel):
     """The arguments of `dllm-api`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     model: str = ""
-    """The server's name for the model; `pretrained` says the same."""
-    base_url: str = ""
-    """Where the routes begin, for example https://host/v1; "" takes the card's. An address of its
-    own uses no card, unless `card` names one."""
-    card: str = ""
+    """The server's name for the model; needed, here or as `pretrained`, which says the same."""
+    base_url: Annotated[str, Accepts("http://HOST:PORT/v1, https://HOST/v1")] = ""
+    """Where the routes begin; unset is the card's address. An address of its own uses no card,
+    unless `card` names one."""
+    card: Annotated[str, Accepts("a card with an API, such as mercury-2")] = ""
     """The card of a model with an API whose routes, limits, dial and prices hold at `base_url` too:
     a gateway or a proxy before it. Its key does not go there, see `key_env`."""
     route: Literal["auto", "chat", "completions", "edit"] = "auto"
@@ -42,7 +45,7 @@ class ApiArguments(BaseModel):
     """What is done where a task begins the answer of a chat itself: nothing, the beginning sent as
     the last message, or that with the fields by which vLLM and SGLang continue it."""
     key_env: str | None = None
-    """The environment variable that has the key; None is the card's, at the card's own address."""
+    """The environment variable that has the key; unset is the card's, at the card's own address."""
     plain_http: bool = False
     """Whether a key may travel unencrypted to another machine."""
     kind: Literal["auto", "diffusion", "autoregressive"] = "auto"
@@ -50,42 +53,56 @@ class ApiArguments(BaseModel):
     batch_size: int = Field(default=1, ge=1)
     """How many requests are in flight at once."""
     max_batch_size: None = None
-    """lm-eval passes it."""
+    """lm-eval passes it; it has no meaning here."""
     stream: bool = True
     """Whether answers are streamed, which times their first visible text."""
     drafts: bool = False
     """Whether a diffusion server is asked for its intermediate states; they replace each other, and
     only the last one is kept."""
-    reasoning_effort: str | None = None
+    reasoning_effort: Annotated[
+        str | None, Accepts("the server's words; of Mercury: instant, low, medium, high")
+    ] = None
+    """How long the model may think before it answers; unset is the server's own."""
     reasoning_room: int | None = Field(default=None, ge=0)
-    """Tokens added to every limit where reasoning shares it with the answer; None is the card's."""
-    temperature: float | Literal["auto", "server"] = "auto"
+    """Tokens added to each limit where reasoning shares it with the answer; unset is the card's."""
+    temperature: Annotated[
+        float | Literal["auto", "server"], Accepts("at least 0, auto, server")
+    ] = "auto"
     """"auto" is 0, or the server's own where the card says that it takes no 0; "server" sends
     none."""
     gen_length: int | None = Field(default=None, ge=1)
-    """Most tokens per answer, whatever a task asks; None leaves it to the task."""
+    """Most tokens per answer, whatever a task asks; unset leaves it to the task."""
     max_gen_toks: int = Field(default=256, ge=1)
     """Most tokens per answer where neither `gen_length` nor the task says."""
     most_stops: int = Field(default=4, ge=0)
     """How many of a task's stop strings a server is told; OpenAI's API takes four (openai-python
     3.54.0, `types/chat/completion_create_params.py`). Answers are cut at all of them here."""
     seed: int = 0
+    """Sent with every request, another one for each repeat, to servers that take seeds."""
     limit_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
-    """What the body calls the token limit."""
-    extra: str = ""
-    """Further fields of every body, as "name:value+name:value"; a dot nests."""
-    tokenizer: str | None = None
-    """A local folder whose tokenizer counts visible tokens; None leaves that to the server."""
+    """What the body calls the token limit; OpenAI's reasoning models want the second name."""
+    extra: Annotated[str, Accepts("name:value+name:value")] = ""
+    """Further fields of every body; a dot in a name nests: "top_p:0.9+vllm_xargs.steps:8"."""
+    tokenizer: Annotated[str | None, Accepts("a folder")] = None
+    """Whose tokenizer counts visible tokens; unset leaves that to the server, and dllm-engine takes
+    the checkpoint's own where it is a folder."""
     connect_s: float = Field(default=10.0, gt=0)
+    """Seconds until the connection stands, TLS included; of one try, as the next three."""
     first_byte_s: float = Field(default=120.0, gt=0)
+    """Seconds from sending to the first byte of a streamed answer."""
     idle_s: float = Field(default=60.0, gt=0)
+    """Seconds between two pieces of a streamed answer."""
     whole_s: float = Field(default=600.0, gt=0)
+    """Seconds from sending to the last byte."""
     tries: int = Field(default=6, ge=1)
-    records: str | None = None
-    """Path of a request log to continue; None keeps the records in memory."""
+    """How often a request is sent at most; what is tried again stands in docs/servers.md."""
+    records: Annotated[str | None, Accepts("a file")] = None
+    """One row per request is appended to it, and what it holds is not asked again; unset keeps the
+    records in memory."""
     warmup: int = Field(default=0, ge=0)
-    """Untimed requests before the first timed one."""
+    """Untimed requests before the first timed one; they are paid for."""
     timing_repeats: int = Field(default=1, ge=1)
+    """How often each request is sent and timed, and paid for; its seconds are the median."""
 
     @field_validator("model", "card", "reasoning_effort", "extra", mode="before")
     @classmethod
@@ -98,7 +115,11 @@ class ApiArguments(BaseModel):
     def _where_routes_begin(cls, value: str) -> str:
         if not value:
             return value
+        if any(one.isspace() for one in value):
+            raise ValueError("accepted: an address without spaces")
         parts = urlsplit(value)
+        if parts.port == 0:  # asking for the port refuses one that is no number
+            raise ValueError("accepted: a port from 1 to 65535")
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("accepted: http://HOST:PORT/v1 or https://HOST/v1")
         ending = re.search(r"/((chat|fim|edit)/)?completions/?$", parts.path)
@@ -159,12 +180,25 @@ def _nested(text: str) -> dict[str, Any]:
             place = place.setdefault(group, {})
             if not isinstance(place, dict):
                 raise ValueError(f"{group} is both a value and a group of fields")
+        if last in place:
+            raise ValueError(f"{name} stands there twice; keep one of them")
         place[last] = _value(value)
     return found
 
 
 def _value(text: str) -> object:
     try:
-        return json.loads(text)
-    except ValueError:
+        return json.loads(text, parse_constant=_no_number, parse_float=_number)
+    except json.JSONDecodeError:
         return text
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _no_number(text: str) -> object:
+    raise ValueError(f"{text} is no number that JSON has; accepted: finite numbers")
+
+
+def _number(text: str) -> float:
+    found = float(text)
+    return found if math.isfinite(found) else float(str(_no_number(text)))

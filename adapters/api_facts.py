@@ -167,6 +167,11 @@ def service_of(name: str, arguments: ApiArguments, *, base_url: str = "") -> Ser
         raise UsageError("drafts=True needs stream=True: drafts exist in streams only")
     if arguments.reasoning_effort is not None and arguments.route not in ("auto", "chat"):
         raise no_effort(arguments.route)
+    if arguments.reasoning_effort is not None and arguments.infill in ("fim", "suffix"):
+        raise UsageError(
+            f"reasoning_effort means nothing to gaps that are filled by infill={arguments.infill}; "
+            "leave one of the two out, or pass infill=prefix_only"
+        )
     card = _named(arguments) if arguments.card else card_for(arguments.model)
     if card is not None and card.kind == "report_only":
         raise UsageError(

@@ -18,7 +18,6 @@ def provenance_of(service: Service, notices: Notices) -> dict[str, Any]:
         notices: What its answers have told so far; before the first, nothing.
     """
     prices = None if service.facts is None else service.facts.prices
-    dial = None if service.facts is None else service.facts.dial
     return {
         "machine": {"name": f"server {service.host}" if service.attached else service.host},
         "placement": {
@@ -30,7 +29,6 @@ def provenance_of(service: Service, notices: Notices) -> dict[str, Any]:
         "stack": _stack(service),
         "weights": None,
         "prices": None if prices is None else prices.model_dump(),
-        "dial": None if dial is None else dial.model_dump(include={"argument", "values"}),
         "token_counts": counted_by(service.arguments.tokenizer),
         "served_model": ", ".join(sorted(notices.served_models)) or None,
         "fingerprint": ", ".join(sorted(notices.fingerprints)) or None,

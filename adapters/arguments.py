@@ -5,7 +5,7 @@ Knows names, types and ranges; knows no model. The adapters' constructors call `
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -16,9 +16,18 @@ from pydantic import (
     field_validator,
 )
 
+from dllm_eval.catalogue.arguments_reading import Accepts
 from dllm_eval.errors import UsageError, unknown
 from dllm_eval.families import Family
-from dllm_eval.likelihood.config import RaceBy, TargetEnd
+from dllm_eval.likelihood.config import (
+    ENUMERATION_LIMIT,
+    MOST_RACE_ERROR,
+    MOST_SAMPLES,
+    RaceBy,
+    TargetEnd,
+)
+from dllm_eval.loading import DTYPES
+from dllm_eval.registry import ESTIMATORS, FAMILIES
 from dllm_eval.samplers import SamplerConfig
 from dllm_eval.samplers.catalogue import part_setting_names
 from dllm_eval.samplers.config import CHOICES
@@ -28,27 +37,38 @@ from .fim_formats import NAMES as FIM_NAMES
 FLAT = tuple(field.name for field in fields(SamplerConfig) if field.name != "parts")
 SAMPLER_NAMES = tuple(dict.fromkeys((*FLAT, *part_setting_names())))
 
+CHECKPOINTS = "a folder, a hub id, or a shipped model's name"
+
 
 class Arguments(BaseModel):
     """The arguments that both models take."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    pretrained: str
+    pretrained: Annotated[str, Accepts(CHECKPOINTS)]
+    """The checkpoint. Shipped: reference-diffusion, reference-ar, stress-diffusion, stress-ar."""
     revision: str | None = None
-    dtype: str | None = None
-    device: str | None = None
+    """Branch, tag or commit of a hub id; unset is its default branch."""
+    dtype: Annotated[str | None, Accepts(", ".join((*DTYPES, "auto")))] = None
+    """Of the weights; unset and "auto" are as they are stored."""
+    device: Annotated[str | None, Accepts("a torch device, such as cuda:0 or cpu")] = None
+    """Where the model runs; unset is the GPU where there is one, else the CPU."""
     batch_size: int = Field(default=1, ge=1)
+    """Requests that are answered together."""
     max_batch_size: None = None
     """lm-eval passes it; automatic batch sizes would change what a latency means."""
     seed: int = 0
-    records: str | None = None
-    """Path of a request log to continue; None keeps the records in memory."""
+    """Of all that is drawn. Every request has noise of its own, made of this, its content and its
+    repeat."""
+    records: Annotated[str | None, Accepts("a file")] = None
+    """One row per request is appended to it, and what it holds is not asked again; unset keeps the
+    records in memory."""
     warmup: int = Field(default=0, ge=0)
     """Untimed generations per (batch size, length rounded up to 64) before the first timed one."""
     timing_repeats: int = Field(default=1, ge=1)
+    """How often each answer is made and timed; its seconds are the median."""
     max_length: int | None = Field(default=None, ge=2)
-    """Longest prompt and answer together; None is what the checkpoint says."""
+    """Longest prompt and answer together, in tokens; unset is what the checkpoint says."""
     rolling_context: int = Field(default=1, ge=1)
     """Tokens that each window of a rolling likelihood reads again before the first it scores."""
 
@@ -60,18 +80,26 @@ COST_ONLY = (
 """Arguments that change what an answer costs, or where it is kept, but not the answer."""
 
 
+LENGTH_POLICIES = "oracle, fixed:N, model"
+
+
 class DiffusionArguments(Arguments):
     """The arguments of `dllm`, the sampler's apart."""
 
-    family: str = "auto"
+    family: Annotated[str, Accepts(", ".join(("auto", *FAMILIES, "module:function")))] = "auto"
+    """How the checkpoint loads and decodes; "auto" reads its config.json, "module:function" is a
+    loader of your own (ARCHITECTURE.md)."""
     compile: Literal["none", "default", "reduce-overhead"] = "none"
-    """Whether forward passes run compiled, and as CUDA graphs, on canvases padded to a few shapes;
-    rounding differs from eager passes'."""
-    likelihood: str = "auto"
-    mc_samples: int = Field(default=128, ge=1)
-    max_enumeration: int = 6
-    """The longest target that `likelihood=auto` scores by all of its mask sets."""
-    race: float = 0.0
+    """Whether forward passes run compiled ("default"), and as CUDA graphs besides, on canvases
+    padded to a few shapes; rounding differs from eager passes'. Time such a model with warmup=1 or
+    more."""
+    likelihood: Annotated[str, Accepts(", ".join(ESTIMATORS))] = "auto"
+    """The estimator; docs/likelihood.md says what each gives and costs."""
+    mc_samples: Annotated[int, Accepts(f"whole, 1 to {MOST_SAMPLES}")] = Field(default=128, ge=1)
+    """Most masked canvases per choice, or per block of it where attention goes by blocks."""
+    max_enumeration: Annotated[int, Accepts(f"whole, 1 to {ENUMERATION_LIMIT}")] = 6
+    """The longest target, in tokens, that `likelihood=auto` scores by all of its mask sets."""
+    race: Annotated[float, Accepts(f"0 (off) to below {MOST_RACE_ERROR:g}")] = 0.0
     """The error rate at which choices of a question that cannot win are sampled no further."""
     race_by: RaceBy = "both"
     """Which answer the race keeps safe: acc's (sum), acc_norm's (normalised), or both."""
@@ -82,16 +110,16 @@ class DiffusionArguments(Arguments):
     target_end: TargetEnd = "none"
     """"eos" puts the end-of-text id behind a likelihood's target, seen and not scored, as Dream's
     published evaluation does; windows of a rolling likelihood are never ended."""
-    infill_length: str = "oracle"
+    infill_length: Annotated[str, Accepts(LENGTH_POLICIES)] = "oracle"
     """"oracle" gives the canvas the reference answer's length, "fixed:N" always N tokens, "model"
     the one of `infill_lengths` at which the model is surest of what it writes; a model that chooses
     its own length does so whatever is set here."""
-    infill_lengths: str = "4-8-16-32-64"
-    """What `infill_length=model` chooses from, ascending; every one of them is decoded."""
+    infill_lengths: Annotated[str, Accepts("ascending, from 2 on")] = "4-8-16-32-64"
+    """What `infill_length=model` chooses from, in tokens; every one of them is decoded."""
     boundary: Literal["heal", "as_is"] | None = None
     """Whether a text's token at the border of a gap may become part of a longer one ("heal"), or
-    stands as it was tokenised alone ("as_is", as published evaluations do); None heals where the
-    canvas stays in place and holds tokens."""
+    stands as it was tokenised alone ("as_is", as published evaluations do); unset heals where
+    the canvas stays in place and holds tokens."""
 
     @field_validator("target_end", "compile", mode="before")
     @classmethod
@@ -105,7 +133,7 @@ class DiffusionArguments(Arguments):
         kind, _, count = text.partition(":")
         if text in ("oracle", "model") or (kind == "fixed" and _positive(count)):
             return text
-        raise ValueError("accepted: oracle, fixed:N, model")
+        raise ValueError(f"accepted: {LENGTH_POLICIES}")
 
     @field_validator("infill_lengths", mode="before")
     @classmethod
@@ -141,23 +169,25 @@ class AutoregressiveArguments(Arguments):
     """Keys and values that grow with every token, or are allocated at once; "auto" is "static"
     where decoding is compiled, else "dynamic"."""
     compile: Literal["none", "default", "reduce-overhead"] = "none"
-    """Whether passes of one token run compiled, and as CUDA graphs, on static caches of a few
-    lengths; rounding differs from eager passes'."""
+    """Whether passes of one token run compiled ("default"), and as CUDA graphs besides, on static
+    caches of a few lengths; rounding differs from eager passes'."""
     temperature: float = Field(default=0.0, ge=0)
+    """0 takes the likeliest token, else one is drawn. A task may ask for the same, for no other."""
     gen_length: int | None = Field(default=None, ge=1)
-    """Most tokens per answer, whatever a task asks; None leaves it to the task."""
+    """Most tokens per answer, whatever a task asks; unset leaves it to the task."""
     max_gen_toks: int = Field(default=256, ge=1)
     """Most tokens per answer where neither `gen_length` nor the task says."""
-    fim: str = "auto"
+    fim: Annotated[str, Accepts(", ".join(FIM_NAMES))] = "auto"
     """How one gap is put to the model: "auto" by the infilling tokens that the tokenizer has, a
-    format of `fim.py` by its name, or "none" for the text before the gap alone."""
+    format by its name, or "none" for the text before the gap alone."""
 
-    assistant: str | None = None
-    """The smaller model of `speculative=assisted`: a folder, a hub id or a shipped one."""
+    assistant: Annotated[str | None, Accepts(CHECKPOINTS)] = None
+    """The smaller model of `speculative=assisted`; it must have the same tokenizer."""
     draft_tokens: int | None = Field(default=None, ge=1)
-    """Most tokens that are guessed at once; None is `MOST_DRAFTED`."""
+    """Most tokens that are guessed at once; unset is 10 for prompt_lookup, 4 for assisted."""
     lookup_ngram: int | None = Field(default=None, ge=1)
-    """The longest end of a text that `speculative=prompt_lookup` looks up in it; None is 2."""
+    """The longest end of a text that `speculative=prompt_lookup` looks up in it, in tokens; unset
+    is 2."""
     speculative: Literal["none", "prompt_lookup", "assisted"] = Field(
         default="none", validate_default=True
     )
@@ -228,7 +258,9 @@ def parse(
     known = [*kind.model_fields, *also]
     for name in given:
         if name not in known:
-            raise unknown(f"argument of {model}", name, known)
+            raise unknown(
+                f"argument of {model}", name, known, all_by=f"dllm-eval arguments {model}"
+            )
     own = {name: value for name, value in given.items() if name not in also}
     try:
         return kind.model_validate(own)

@@ -16,12 +16,11 @@ from typing import Any
 
 import torch
 
-from dllm_eval.checkpoint import read_config
 from dllm_eval.denoiser import ModelDenoiser
 from dllm_eval.families import Family
 
 from .bodies.dit_weights import load_dit
-from .entries import check_counts, check_flags, check_multiples, check_values
+from .entries import check_counts, check_flags, check_multiples, check_values, read_entries
 from .mdlm import SIZES, dit_config
 from .tokenizers.gpt2 import load_gpt2_tokenizer
 
@@ -59,7 +58,7 @@ def load(folder: Path, *, dtype: torch.dtype, device: torch.device) -> ModelDeno
         UsageError: Something in the folder is missing, damaged or not expressible natively.
     """
     path = folder / "config.json"
-    published = PUBLISHED_DEFAULTS | read_config(folder)
+    published = PUBLISHED_DEFAULTS | read_entries(folder)
     check_counts(published, (*SIZES, "block_size"), path)
     check_flags(published, EXPRESSIBLE, path)
     check_values(published, EXPRESSIBLE, path, "BD3-LM")

@@ -30,8 +30,8 @@ def family_of(arguments: DiffusionArguments, folder: Path | None) -> Family | No
 def _name(arguments: DiffusionArguments, folder: Path | None) -> str | None:
     if arguments.family != "auto" or folder is None:
         return None if arguments.family == "auto" else arguments.family
-    found = read_config(folder).get("model_type")
-    return None if found in SHARED_MODEL_TYPES else MODEL_TYPES.get(str(found))
+    found = str(read_config(folder).get("model_type"))
+    return None if found in SHARED_MODEL_TYPES else MODEL_TYPES.get(found)
 
 
 def _facts(card: Card, name: str) -> Family:

@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 import torch
 
-from dllm_eval.checkpoint import read_config
 from dllm_eval.denoiser import ModelDenoiser
 from dllm_eval.errors import UsageError
 from dllm_eval.families import NO_MASK, Family
@@ -19,7 +18,7 @@ from dllm_eval.processes.token_chain import Kind, TokenChain
 
 from .bodies.body_and_head import empty_head, layer_names, load_body_and_head
 from .bodies.d3pm import D3pmBody, D3pmShape
-from .entries import check_counts, check_multiples, check_values, stated_id
+from .entries import check_counts, check_multiples, check_values, read_entries, stated_id
 from .tokens import load_tokenizer
 
 KINDS: dict[str, Kind] = {"mask": "absorbing", "beta-diagonal": "uniform"}
@@ -116,7 +115,7 @@ def load(folder: Path, *, dtype: torch.dtype, device: torch.device) -> D3pmDenoi
         UsageError: Something in the folder is missing, damaged or not expressible natively.
     """
     path = folder / "config.json"
-    config = RELEASED | read_config(folder)
+    config = RELEASED | read_entries(folder)
     check_counts(config, COUNTS, path)
     check_values(config, EXPRESSIBLE, path, "D3PM")
     check_multiples(config, [("qkv_dim", "num_heads")], path)

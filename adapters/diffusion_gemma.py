@@ -15,13 +15,13 @@ import torch
 import transformers
 from torch import nn
 
-from dllm_eval.checkpoint import load_weights, read_config, read_json
+from dllm_eval.checkpoint import load_weights, read_json
 from dllm_eval.errors import UsageError
 from dllm_eval.families import NO_MASK, Family
 
 from .bodies.encoder_decoder import EncoderDecoder
 from .bodies.transformers_body import ATTENTION
-from .entries import check_counts, check_values
+from .entries import check_counts, check_values, read_entries
 from .tokens import load_tokenizer
 
 FIRST_RELEASE = "5.11"
@@ -98,7 +98,7 @@ def load(folder: Path, *, dtype: torch.dtype, device: torch.device) -> EncoderDe
         UsageError: transformers is too old, or something in the folder is missing, damaged or not
             expressible.
     """
-    published = read_config(folder)
+    published = read_entries(folder)
     path = folder / "config.json"
     text = published.get("text_config")
     if not isinstance(text, dict):
@@ -164,6 +164,10 @@ def _check(published: Mapping[str, Any], text: Mapping[str, Any], path: Path) ->
     for entries in (published, text):
         check_values(entries, EXPRESSIBLE, path, "DiffusionGemma")
     check_counts(text, COUNTS, path)
+    check_values(text, {"hidden_activation": ("gelu_pytorch_tanh", None)}, path, "DiffusionGemma")
+    for rotary in (text.get("rope_parameters") or {}).values():
+        if isinstance(rotary, Mapping) and "rope_type" in rotary:
+            check_values(rotary, {"rope_type": ("default", "proportional")}, path, "DiffusionGemma")
     cap = text["final_logit_softcapping"]
     if not isinstance(cap, int | float):
         raise UsageError(f"{path}: final_logit_softcapping is {cap!r}, not a number")

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from dllm_eval.attention import positions_of
-from dllm_eval.checkpoint import load_weights, read_config
+from dllm_eval.checkpoint import load_weights
 from dllm_eval.families import NO_MASK, Family
 from dllm_eval.processes.latent_chain import SteppedChain
 from dllm_eval.samplers.latent import LatentPrediction
 
 from .bodies.body import from_zero
 from .bodies.diffusion_lm import DiffusionLmBody, DiffusionLmShape
-from .entries import check_counts, check_multiples, check_values, stated_id
+from .entries import check_counts, check_multiples, check_values, read_entries, stated_id
 from .tokens import load_tokenizer
 
 EXPRESSIBLE: dict[str, tuple[Any, ...]] = {
@@ -112,7 +112,7 @@ def load(folder: Path, *, dtype: torch.dtype, device: torch.device) -> Diffusion
         UsageError: Something in the folder is missing, damaged or not expressible natively.
     """
     path = folder / "config.json"
-    config = read_config(folder)
+    config = read_entries(folder)
     check_settings(config, path)
     sizes = tuple(DiffusionLmShape.__dataclass_fields__)
     check_counts(config, (*sizes, *KEPT), path)

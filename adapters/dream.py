@@ -10,13 +10,12 @@ from typing import Any
 
 import torch
 
-from dllm_eval.checkpoint import read_config
 from dllm_eval.denoiser import ModelDenoiser
 from dllm_eval.errors import UsageError
 from dllm_eval.families import Family
 
 from .bodies.qwen import load_qwen
-from .entries import check_values, stated_id
+from .entries import check_values, read_entries, stated_id
 from .special_ids import check_agreement, end_id_of, mask_id_of, padding_id
 from .tokenizers.byte_pairs import load_byte_pairs
 from .tokens import token_id
@@ -67,7 +66,7 @@ def load(folder: Path, *, dtype: torch.dtype, device: torch.device) -> ModelDeno
     Raises:
         UsageError: Something in the folder is missing, damaged or not expressible natively.
     """
-    published = PUBLISHED_DEFAULTS | read_config(folder)
+    published = PUBLISHED_DEFAULTS | read_entries(folder)
     check_values(published, EXPRESSIBLE, folder / "config.json", "Dream")
     tokenizer = load_byte_pairs(folder)
     family = _family(published, tokenizer, folder)

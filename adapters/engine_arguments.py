@@ -6,13 +6,14 @@ Knows names, engines, cards and config.json; starts nothing. `engine.py` calls i
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
+from dllm_eval.catalogue.arguments_reading import Accepts
 from dllm_eval.catalogue.cards import card_for
 from dllm_eval.checkpoint import read_config
-from dllm_eval.engines.catalogue import engine_of, setting_names
+from dllm_eval.engines.catalogue import ENGINES, engine_of, setting_names
 from dllm_eval.engines.engine import Engine
 from dllm_eval.engines.launch import Launch
 from dllm_eval.engines.program import find
@@ -35,22 +36,24 @@ Kind = Literal["diffusion", "autoregressive"]
 class EngineArguments(ApiArguments):
     """The arguments of `dllm-engine`, over those of `dllm-api`."""
 
-    engine: str
-    """sglang, vllm, lmdeploy or transformers."""
+    engine: Annotated[str, Accepts(", ".join(ENGINES))]
+    """Which engine serves the model; each has settings of its own."""
     revision: str | None = None
+    """Branch, tag or commit of a hub id; unset is its default branch."""
     dtype: str | None = None
-    """Of the weights, in the engine's words; None leaves it to the engine."""
+    """Of the weights, in the engine's words; unset leaves it to the engine."""
     engine_args: str = ""
-    """Further flags of the server, as one would type them."""
-    engine_python: str | None = Field(default=None, exclude=True)
-    """The interpreter of another environment that has the engine."""
+    """Further flags of the server, as one would type them. They are recorded; keys, and flags that
+    an argument sets, are refused."""
+    engine_python: Annotated[str | None, Accepts("a file")] = Field(default=None, exclude=True)
+    """The Python interpreter of another environment that has the engine; unset is ours."""
     start_s: float = Field(default=600.0, gt=0, exclude=True)
-    """The longest that a server may take until it answers."""
+    """Most seconds that a server may take until it answers."""
     stop_s: float = Field(default=20.0, gt=0, exclude=True)
-    """From the polite signal to the one that kills."""
-    server_logs: str | None = Field(default=None, exclude=True)
-    """The folder for the servers' logs, outside a sweep; None is one beside `records`, else a
-    temporary one."""
+    """Seconds from the polite signal that ends a server to the one that kills it."""
+    server_logs: Annotated[str | None, Accepts("a folder")] = Field(default=None, exclude=True)
+    """Of servers' logs; unset is one beside `records`, else a temporary one. A sweep has them in
+    DIR/servers."""
 
     algorithm: str | None = None
     strategy: str | None = None
@@ -148,6 +151,7 @@ def check(arguments: EngineArguments) -> None:
     engine, chosen = arguments.described, arguments.chosen
     if not arguments.model:
         raise UsageError(f"{NAME} needs the argument pretrained, a folder or a hub id")
+    _check_folder(arguments)
     if arguments.model_kind == "diffusion":
         if not arguments.attached:
             engine.check_needs(chosen, arguments.family)
@@ -160,6 +164,28 @@ def check(arguments: EngineArguments) -> None:
         )
     if not arguments.attached:
         launch_of(arguments)
+
+
+def _check_folder(arguments: EngineArguments) -> None:
+    """A path that is nowhere here is no hub id either; an engine would find that out at its start.
+
+    Raises:
+        UsageError: `pretrained` is written as a path, and there is no such folder.
+    """
+    model = arguments.checkpoint
+    written_as_path = model.startswith(("/", "./", "../", "~")) or model in (".", "..")
+    if arguments.attached or (not written_as_path and not Path(model).is_file()):
+        return
+    if not Path(model).is_dir():
+        raise UsageError(
+            f"pretrained={arguments.model!r} is no folder here; accepted: a folder with a "
+            f"checkpoint, a hub id such as org/name, or {', '.join(SHIPPED)}"
+        )
+    if not (Path(model) / "config.json").is_file():
+        raise UsageError(
+            f"pretrained={arguments.model!r} has no config.json; accepted: a folder with a "
+            "checkpoint in Hugging Face's format"
+        )
 
 
 def launch_of(arguments: EngineArguments) -> Launch:

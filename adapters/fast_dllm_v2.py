@@ -18,12 +18,11 @@ from typing import Any
 
 import torch
 
-from dllm_eval.checkpoint import read_config
 from dllm_eval.denoiser import ModelDenoiser
 from dllm_eval.families import Family
 
 from .bodies.qwen import DEFAULTS, load_qwen
-from .entries import check_counts, stated_id
+from .entries import check_counts, read_entries, stated_id
 from .special_ids import mask_id_of, padding_id
 from .tokenizers.byte_pairs import load_byte_pairs
 
@@ -52,7 +51,7 @@ def load(folder: Path, *, dtype: torch.dtype, device: torch.device) -> ModelDeno
     Raises:
         UsageError: Something in the folder is missing, damaged or not expressible natively.
     """
-    published = PUBLISHED_DEFAULTS | read_config(folder)
+    published = PUBLISHED_DEFAULTS | read_entries(folder)
     tokenizer = load_byte_pairs(folder)
     family = _family(published, tokenizer, folder)
     module = load_qwen(published, folder, kind="qwen2", dtype=dtype, device=device)

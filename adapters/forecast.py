@@ -35,6 +35,7 @@ from .boundaries import boundary_of
 from .card_facts import family_of
 from .infill_length import LengthPolicy, check_chooses
 from .likelihood_arguments import check_family, likelihood_config
+from .rolling_forecast import over, read_once, rolling_windows
 
 WITHIN_BUDGET = ("auto", "monte_carlo", "control_variate", "end_strata")
 """Estimators that never evaluate more canvases than `mc_samples`, whatever the target's length."""
@@ -44,7 +45,7 @@ Forecast = Callable[[Request], Work | None]
 
 
 def autoregressive(given: Mapping[str, Any], folder: Path | None) -> Forecast | None:
-    """Of `dllm-ar`: a forward per token, as many as a task lets it write; one for a scored target.
+    """Of `dllm-ar`: a forward per token, as many as a task lets it write; one for a scored window.
 
     With the KV cache the last token is never read, so prompt + tokens - 1 positions are processed.
     An infilling prompt has the suffix and three more tokens where the tokenizer knows them.
@@ -60,9 +61,9 @@ def autoregressive(given: Mapping[str, Any], folder: Path | None) -> Forecast | 
         return sum(min(arguments.most_drafted, left) for left in range(tokens))
 
     def work(request: Request) -> Work | None:
+        if request.request_type == "loglikelihood_rolling":
+            return over(rolling_windows(request, measured, arguments, None), read_once)
         asked = _asked(request, measured)
-        if asked.request_type == "loglikelihood_rolling":
-            return None
         num_gaps = max(1, len(request.middles))
         one_gap = asked.infilling and num_gaps == 1
         prompt = asked.prompt_tokens + (asked.suffix_tokens + 3 if one_gap else 0)
@@ -108,9 +109,10 @@ def diffusion(given: Mapping[str, Any], folder: Path | None) -> Forecast | None:
     measured = _readable(folder)
 
     def work(request: Request) -> Work | None:
+        if request.request_type == "loglikelihood_rolling":
+            windows = rolling_windows(request, measured, arguments, family)
+            return over(windows, lambda window: _scoring(window, likelihood, family))
         asked = _asked(request, measured)
-        if asked.request_type == "loglikelihood_rolling":
-            return None
         if measured is None:
             return _without_lengths(asked, config, family, likelihood, policy)
         if asked.request_type == "loglikelihood":

@@ -17,14 +17,19 @@ from .tokens import Codec
 
 
 @lru_cache(maxsize=16)
-def _codec(folder: Path) -> Codec:
+def read_codec(folder: Path) -> Codec:
+    """A folder's tokenizer, read once.
+
+    Raises:
+        UsageError: It is not all of it there as JSON.
+    """
     return Codec(load_byte_pairs(folder))
 
 
 def readable(folder: Path) -> bool:
     """Whether the folder has all of its tokenizer as JSON; some loaders add what theirs lacks."""
     try:
-        _codec(folder)
+        read_codec(folder)
     except UsageError:
         return False
     return True
@@ -36,7 +41,7 @@ def chat_template(folder: Path) -> Callable[..., str]:
     Raises:
         UsageError: The folder's tokenizer is not `readable`, or has no template.
     """
-    codec = _codec(folder)
+    codec = read_codec(folder)
     if codec.tokenizer.chat_template is None:
         raise UsageError(f"{folder.name} has no chat template; leave apply_chat_template off")
 
@@ -55,7 +60,7 @@ def asked(request: Request, folder: Path) -> Asked:
     Raises:
         UsageError: The folder's tokenizer is not `readable`.
     """
-    codec, kind = _codec(folder), request.request_type
+    codec, kind = read_codec(folder), request.request_type
     if request.middles:
         inside = [codec.encode(text, add_special_tokens=False) for text in request.texts[1:]]
         return Asked(
@@ -88,7 +93,7 @@ def canvases(
     Raises:
         UsageError: The folder's tokenizer is not `readable`.
     """
-    boundaries = Boundaries(_codec(folder), boundary)
+    boundaries = Boundaries(read_codec(folder), boundary)
     given = boundaries.given(request.texts)
     choices = policy.choices(
         len(request.middles), lambda: boundaries.lengths(request.texts, given, request.middles)
@@ -113,4 +118,4 @@ def canvases(
 
 def unfilled(request: Request, folder: Path) -> int:
     """Tokens of an infilling request's whole prefix, as a model that only continues it reads it."""
-    return max(1, len(_codec(folder).encode(request.prompt)))
+    return max(1, len(read_codec(folder).encode(request.prompt)))

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from transformers import LlamaConfig, LlamaModel
 
-from dllm_eval.checkpoint import read_config
 from dllm_eval.denoiser import ModelDenoiser
 from dllm_eval.errors import UsageError
 from dllm_eval.families import Family
@@ -18,7 +17,7 @@ from dllm_eval.families import Family
 from .bodies.body_and_head import empty_head, layer_names, load_body_and_head
 from .bodies.rotary import Rotary
 from .bodies.transformers_body import EMBEDDING, transformers_body
-from .entries import check_counts, check_multiples, check_values, stated_id
+from .entries import check_counts, check_multiples, check_values, read_entries, stated_id
 from .special_ids import mask_id_of, padding_id
 from .tokens import load_tokenizer, token_id
 
@@ -89,7 +88,7 @@ def load(folder: Path, *, dtype: torch.dtype, device: torch.device) -> ModelDeno
         UsageError: Something in the folder is missing, damaged or not expressible natively.
     """
     path = folder / "config.json"
-    published = PUBLISHED_DEFAULTS | read_config(folder)
+    published = PUBLISHED_DEFAULTS | read_entries(folder)
     check_counts(published, SIZES, path)
     check_values(published, EXPRESSIBLE, path, "LLaDA")
     config = llama_config(published, path)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from dllm_eval.checkpoint import Source, read_config
+from dllm_eval.checkpoint import Source
 from dllm_eval.denoiser import ModelDenoiser
 from dllm_eval.errors import UsageError
 from dllm_eval.families import Family
@@ -21,7 +21,7 @@ from .bodies.bailing import BailingBody, BailingShape
 from .bodies.body_and_head import empty_head, load_body_and_head
 from .bodies.moe import expert_names
 from .bodies.rotary import Rotary
-from .entries import TRANSFORMER_SIZES, check_counts, check_multiples, check_values
+from .entries import TRANSFORMER_SIZES, check_counts, check_multiples, check_values, read_entries
 from .special_ids import check_agreement, mask_id_of, padding_id
 from .tokens import load_tokenizer, token_id
 
@@ -106,7 +106,7 @@ def _load(
     folder: Path, name: str, decoding: dict[str, Any], dtype: torch.dtype, device: torch.device
 ) -> ModelDenoiser:
     path = folder / "config.json"
-    published = PUBLISHED_DEFAULTS | read_config(folder)
+    published = PUBLISHED_DEFAULTS | read_entries(folder)
     _check(published, path)
     shape = bailing_shape(published)
     tokenizer = load_tokenizer(folder)

@@ -19,14 +19,14 @@ import torch
 from torch import nn
 from transformers import LlamaConfig, LlamaModel
 
-from dllm_eval.checkpoint import Source, read_config
+from dllm_eval.checkpoint import Source
 from dllm_eval.denoiser import ModelDenoiser
 from dllm_eval.families import Family
 
 from .bodies.body_and_head import empty_head, load_body_and_head
 from .bodies.rotary import Rotary
 from .bodies.transformers_body import transformers_body
-from .entries import TRANSFORMER_SIZES, check_counts, check_multiples, check_values
+from .entries import TRANSFORMER_SIZES, check_counts, check_multiples, check_values, read_entries
 from .special_ids import check_agreement, end_id_of, mask_id_of, padding_id
 from .tokenizers.sentence_pieces import load_sentence_pieces
 
@@ -90,7 +90,7 @@ def load(folder: Path, *, dtype: torch.dtype, device: torch.device) -> ModelDeno
     Raises:
         UsageError: Something in the folder is missing, damaged or not expressible natively.
     """
-    published = PUBLISHED_DEFAULTS | read_config(folder)
+    published = PUBLISHED_DEFAULTS | read_entries(folder)
     path = folder / "config.json"
     check_counts(published, TRANSFORMER_SIZES, path)
     check_values(published, EXPRESSIBLE, path, "NBDiff")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from dllm_eval.attention import positions_of
-from dllm_eval.checkpoint import load_weights, read_config
+from dllm_eval.checkpoint import load_weights
 from dllm_eval.errors import UsageError
 from dllm_eval.families import NO_MASK, Family
 from dllm_eval.processes.latent_chain import LearnedChain, levels
@@ -20,7 +20,7 @@ from dllm_eval.samplers.latent import LatentPrediction
 
 from .bodies.body import from_zero
 from .bodies.plaid import PlaidBody, PlaidShape
-from .entries import check_counts, stated_id
+from .entries import check_counts, read_entries, stated_id
 from .tokens import load_tokenizer
 
 GUIDANCE_WEIGHT = 2.0
@@ -154,7 +154,7 @@ def load(folder: Path, *, dtype: torch.dtype, device: torch.device) -> PlaidDeno
         UsageError: Something in the folder is missing, damaged or not expressible natively.
     """
     path = folder / "config.json"
-    config = RELEASED | read_config(folder)
+    config = RELEASED | read_entries(folder)
     _check(config, path)
     module = _Plaid(config, device).eval()
     # Native parameter -> stored tensor, file name first; the body is the file "model".

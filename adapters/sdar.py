@@ -17,12 +17,11 @@ from typing import Any
 
 import torch
 
-from dllm_eval.checkpoint import read_config
 from dllm_eval.denoiser import ModelDenoiser
 from dllm_eval.families import Family
 
 from .bodies.qwen import DEFAULTS, QwenKind, load_qwen
-from .entries import check_counts, check_values, stated_id
+from .entries import check_counts, check_values, read_entries, stated_id
 from .special_ids import mask_id_of, padding_id
 from .tokenizers.byte_pairs import load_byte_pairs
 from .tokens import token_id
@@ -51,7 +50,7 @@ def load(folder: Path, *, dtype: torch.dtype, device: torch.device) -> ModelDeno
     Raises:
         UsageError: Something in the folder is missing, damaged or not expressible natively.
     """
-    published = PUBLISHED_DEFAULTS | read_config(folder)
+    published = PUBLISHED_DEFAULTS | read_entries(folder)
     check_values(published, {"model_type": tuple(KINDS)}, folder / "config.json", "SDAR")
     kind = KINDS[published["model_type"]]
     tokenizer = load_byte_pairs(folder)

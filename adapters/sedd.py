@@ -18,14 +18,13 @@ from typing import Any
 
 import torch
 
-from dllm_eval.checkpoint import read_config
 from dllm_eval.denoiser import ModelDenoiser
 from dllm_eval.errors import UsageError
 from dllm_eval.families import Family
 
 from .bodies.dit import DitConfig
 from .bodies.dit_weights import load_dit
-from .entries import check_counts, check_values
+from .entries import check_counts, check_values, read_entries
 from .tokenizers.gpt2 import load_gpt2_tokenizer
 
 SECTIONS = ("graph", "noise", "model")
@@ -48,7 +47,7 @@ def load(folder: Path, *, dtype: torch.dtype, device: torch.device) -> ModelDeno
     Raises:
         UsageError: Something in the folder is missing, damaged or not expressible natively.
     """
-    published = read_config(folder)
+    published = read_entries(folder)
     config = dit_config(published, folder / "config.json")
     # Training chunks are cut out of the corpus anywhere, so nothing is put in front (data.py).
     tokenizer = load_gpt2_tokenizer(folder, num_tokens=config.mask_id, begin=False)

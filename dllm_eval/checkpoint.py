@@ -27,7 +27,7 @@ def read_json(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path.parent} has no {path.name}; it is not a Hugging Face model folder")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # numbers of thousands of digits, for one
         raise UsageError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(content, dict):
         raise UsageError(f"{path} holds {type(content).__name__}, not a JSON object")
@@ -39,6 +39,18 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise UsageError(f"checkpoint folder {folder} does not exist")
     return read_json(folder / "config.json")
+
+
+def read_model_type(folder: Path) -> str | None:
+    """What a checkpoint says that it is, which decides who loads it; None where it does not say.
+
+    Raises:
+        UsageError: There is no config.json, or its `model_type` is no text.
+    """
+    found = read_config(folder).get("model_type")
+    if not isinstance(found, str | None):
+        raise UsageError(f"{folder / 'config.json'}: model_type is {found!r}, not a text")
+    return found
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -41,6 +41,20 @@ def make_folder(path: Path) -> None:
         raise not_written(path, error) from error
 
 
+def check_folder_can_be(path: Path) -> None:
+    """Looks whether a folder is there or could be made, long before it is; makes nothing.
+
+    Raises:
+        UsageError: What is there already is no folder, or cannot be written into.
+    """
+    there = next((one for one in (path, *path.parents) if one.exists()), path)
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise UsageError(
+            f"cannot write into {str(path)!r}: {str(there)!r} is no folder that can be written "
+            "into; pass another path"
+        )
+
+
 def open_for_appending(path: Path) -> FileIO:
     """Opens a file to write at its end, without a buffer; it and its folder are made if missing.
 
@@ -95,7 +109,7 @@ def read_json(path: Path) -> Any:  # noqa: ANN401 - JSON holds anything
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"cannot read {str(path)!r}: {error}; it is damaged or missing") from error
 
 

@@ -16,7 +16,7 @@ import torch
 
 from dllm_eval.api import Denoiser
 from dllm_eval.catalogue.cards import card_for
-from dllm_eval.checkpoint import read_config, stored_dtype, weight_files
+from dllm_eval.checkpoint import read_model_type, stored_dtype, weight_files
 from dllm_eval.compiled import CompileMode
 from dllm_eval.denoiser import ModelDenoiser
 from dllm_eval.errors import UsageError, unknown
@@ -118,7 +118,7 @@ def _detect_family(folder: Path, pretrained: str) -> str:
     card = card_for(pretrained)
     if card is not None and card.family is not None:
         return card.family
-    model_type = read_config(folder).get("model_type")
+    model_type = read_model_type(folder)
     if model_type in SHARED_MODEL_TYPES:
         raise UsageError(
             f"{folder / 'config.json'} has model_type {model_type!r}, as several families do; pass "
@@ -176,7 +176,7 @@ def _load_autoregressive(
 ) -> tuple[Any, Any]:
     del stamps  # a changed file makes another entry
     transformers = import_module("transformers")
-    model_type = read_config(folder).get("model_type")
+    model_type = read_model_type(folder)
     if model_type in MODEL_TYPES:
         raise UsageError(
             f"{folder} is a diffusion model (model_type {model_type!r}); use model dllm"
@@ -188,7 +188,7 @@ def _load_autoregressive(
         )
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     except Exception as error:  # transformers, safetensors and tokenizers share no base class
-        line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        line = " ".join(str(error).split())[:300] or type(error).__name__
         raise UsageError(f"{folder} cannot be loaded: {line}") from error
     lacking = sorted(map(str, [*report["missing_keys"], *report["mismatched_keys"]]))
     if lacking:

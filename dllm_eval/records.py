@@ -146,6 +146,9 @@ class ScoreRecord(BaseModel):
     metric: str
     filter: str
     value: float
+    """Of a perplexity, or of bits per byte, the document's own."""
+    weight: float | None = None
+    """What the document weighs in the mean, such as its bytes; None where all weigh the same."""
     gold: int | None = None
     """Which choice is right, where the document is a question with numbered choices."""
     cluster: str | None = None

@@ -26,6 +26,14 @@ FORECASTS = {
 }
 """lm-eval model name -> function of its arguments that tells what a request will cost."""
 
+ARGUMENTS = {
+    "dllm": "dllm_eval.adapters.argument_groups:diffusion",
+    "dllm-ar": "dllm_eval.adapters.argument_groups:autoregressive",
+    "dllm-api": "dllm_eval.adapters.argument_groups:api",
+    "dllm-engine": "dllm_eval.adapters.argument_groups:engine",
+}
+"""lm-eval model name -> function that tells its arguments by subject, for the documentation."""
+
 COSTS = {"dllm-api": "dllm_eval.adapters.api_forecast:dollars"}
 """lm-eval model name -> function of its arguments that tells what a request is billed at most."""
 
@@ -34,6 +42,9 @@ LENGTHS = {
     "chat_template": "dllm_eval.adapters.lengths:chat_template",
 }
 """What is asked of a checkpoint folder's tokenizer before anything is loaded."""
+
+TASK_DATA = {"places": "dllm_eval.tasks.places:places_of"}
+"""What is asked of a task's YAML about its data before anything is read."""
 
 FAMILIES = {
     "llada": "dllm_eval.adapters.llada:load",

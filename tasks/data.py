@@ -67,7 +67,10 @@ def local_path(source: Source) -> Path | None:
     if source.embedded:
         root, remedy = DATA_DIR, "is the package complete? reinstall dllm-eval"
     elif folder := os.environ.get(DATA_FOLDER):
-        root, remedy = Path(folder), f"unset {DATA_FOLDER} to load from the hub"
+        root = Path(folder)
+        remedy = f"unset {DATA_FOLDER} to load from the hub"
+        if source.hub is None:
+            remedy = f"it is on no hub: set {DATA_FOLDER} to a folder that holds it"
         if not root.is_dir():
             raise UsageError(f"{DATA_FOLDER} names no folder: {root}; {remedy}")
     else:
@@ -118,7 +121,7 @@ def load_from_hub(source: Source, *, split: str) -> datasets.Dataset:
 
 
 def checked(row: object, *, columns: Sequence[str], where: str) -> Row:
-    """The row, if it is a record with text in every column."""
+    """The row, if it is a record with text in every column, and its entry point a name."""
     if not isinstance(row, dict):
         raise UsageError(f"{where}: expected a record with {', '.join(columns)}, got {row!r:.60}")
     missing = [name for name in columns if name not in row]
@@ -127,6 +130,9 @@ def checked(row: object, *, columns: Sequence[str], where: str) -> Row:
     for name in columns:
         if not isinstance(row[name], str):
             raise UsageError(f"{where}: column {name!r} must be text, got {row[name]!r:.60}")
+    if "entry_point" in columns and not row["entry_point"].isidentifier():
+        shown = f"{row['entry_point']!r:.60}"
+        raise UsageError(f"{where}: column 'entry_point' must be a name of Python, got {shown}")
     return row
 
 

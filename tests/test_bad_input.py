@@ -67,7 +67,7 @@ def test_wrong_model_arguments(
 @pytest.mark.parametrize(
     ("task", "text"),
     [
-        ("ref_humanevel", "Tasks not found: ref_humanevel"),
+        ("ref_humanevel", "Tasks not found: ref_humanevel (did you mean 'ref_humaneval'?); list"),
         ("ref_humaneval", "allow it with --confirm_run_unsafe_code"),
     ],
 )
@@ -95,6 +95,32 @@ def test_documents_that_are_not_there(
     command = ["run", "--model", "dllm-ar", "--tasks", "ref_reversal", "--device", "cpu"]
     line = fails([*command, "--model_args", "pretrained=reference-ar", *arguments], capsys)
     assert text in line
+
+
+@pytest.mark.usefixtures("our_tasks_only")
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--model", "dlm", "--tasks", "ref_reversal"], "unknown model 'dlm' (did you mean 'dllm'"),
+        (["--config", "{folder}/none.yaml"], "none.yaml' cannot be read: [Errno 2] No such file"),
+        (["--config={folder}/torn.yaml"], "torn.yaml' is not valid YAML: while parsing a flow"),
+        (["-C", "{folder}/list.yaml"], "list.yaml' holds no mapping; accepted: keys such as model"),
+        (
+            ["--tasks", "ref_reversal", "--output_path", "{folder}/torn.yaml/x"],
+            "torn.yaml' is no folder that can be written into; pass another path",
+        ),
+        (["--tasks", ""], "--tasks names no task; list them with: lm_eval ls tasks"),
+        (["--tasks", "ref_reversal", "--num_fewshot", "-1"], "--num_fewshot is -1; accepted: a wh"),
+        (["--tasks", "ref_reversal", "--num_fewshot=-2"], "--num_fewshot is -2; accepted: a whole"),
+    ],
+)
+def test_a_wrong_command_line_of_run(
+    arguments: list[str], text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "torn.yaml").write_text("{")
+    (tmp_path / "list.yaml").write_text("- 1")
+    filled = [argument.format(folder=tmp_path) for argument in arguments]
+    assert text in fails(["run", *filled, "--limit", "1"], capsys)
 
 
 def spec(tmp_path: Path, **changes: object) -> str:

@@ -1,13 +1,11 @@
-"""Cards: what is shipped is sourced and usable, and a bad card names its file and field."""
+"""Cards: what is shipped is sourced and usable, and found by its names."""
 
 import re
 from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 from lm_eval.utils import simple_parse_args_string
 
 from dllm_eval.catalogue.capabilities import CAPABILITIES
@@ -18,10 +16,8 @@ from dllm_eval.catalogue.cards import (
     card_for,
     cards_of,
     load_cards,
-    read_card,
 )
 from dllm_eval.catalogue.published import CHAT_TASKS, NEAREST, NEUTRAL, OURS, TASKS, fitted, recipe
-from dllm_eval.errors import UsageError
 from dllm_eval.registry import FAMILIES, tasks_folder
 from dllm_eval.samplers import SamplerConfig
 
@@ -263,84 +259,3 @@ def test_cards_of_a_family_sort_by_size() -> None:
         "SDAR-8B-Chat",
         "SDAR-30B-A3B-Chat",
     ]
-
-
-GOOD: dict[str, Any] = {
-    "name": "X",
-    "family": "llada",
-    "scores": [{"task": "t", "value": 1, "metric": "m", "harness": "h", "source": "s"}],
-}
-
-
-API: dict[str, Any] = {
-    "base_url": "https://host/v1",
-    "key_env": "KEY",
-    "routes": {"chat": {}},
-    "source": "s",
-}
-
-
-def _changed(score: dict[str, Any] | None = None, **facts: Any) -> str:
-    scores = [{**GOOD["scores"][0], **(score or {})}]
-    return yaml.safe_dump({**GOOD, "scores": scores, **facts})
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (_changed({"value": "high"}), "scores.0.value"),
-        (_changed({"source": None}), "scores.0.source"),
-        (_changed({"settings": {"step": 3}}), "scores.0.settings.step: Extra inputs"),
-        (_changed({"evidence": "hearsay"}), "scores.0.evidence"),
-        (_changed(mask=3), "mask: Extra inputs"),
-        (_changed(revision="main"), "revision: String should match"),
-        (_changed(attention="sparse"), "attention: Input should be 'full'"),
-        (_changed(family="lada"), "family 'lada' is not one of llada"),
-        (_changed(kind="unpublished", hub_id="a/b"), "has no hub_id, here 'a/b'"),
-        (_changed(kind="api", family=None), "section api exactly if its kind is api"),
-        (_changed(api=API), "section api exactly if its kind is api"),
-        (_changed(kind="api", family=None, api={**API, "key": "sk"}), "api.key: Extra inputs"),
-        (_changed(kind="api", family=None, api={**API, "routes": {}}), "api.routes: Dictionary"),
-        (
-            _changed(kind="api", family=None, api={**API, "routes": {"messages": {}}}),
-            "api.routes.messages",
-        ),
-        ("name: [", "not valid YAML"),
-        ("- 1", "card: "),
-    ],
-)
-def test_a_bad_card_names_file_and_field(tmp_path: Path, text: str, message: str) -> None:
-    path = tmp_path / "bad.yaml"
-    path.write_text(text)
-    with pytest.raises(UsageError) as caught:
-        read_card(path)
-    assert str(path) in str(caught.value)
-    assert message in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_revision_is_a_commit_or_a_pull_request(tmp_path: Path) -> None:
-    for revision in ("a" * 40, "refs/pr/1"):
-        path = tmp_path / "good.yaml"
-        path.write_text(_changed(revision=revision))
-        assert read_card(path).revision == revision
-
-
-def test_a_report_only_card_needs_no_family(tmp_path: Path) -> None:
-    path = tmp_path / "closed.yaml"
-    path.write_text(_changed(family=None, kind="report_only"))
-    assert read_card(path).family is None
-
-
-def test_a_card_behind_an_api_needs_no_family(tmp_path: Path) -> None:
-    path = tmp_path / "api.yaml"
-    path.write_text(_changed(family=None, kind="api", api=API))
-    card = read_card(path)
-    assert (card.where, card.family) == ("API, host", None)
-
-
-def test_two_cards_of_one_name(tmp_path: Path) -> None:
-    for file in ("a.yaml", "b.yaml"):
-        (tmp_path / file).write_text(_changed())
-    with pytest.raises(UsageError, match="two cards are named 'X'"):
-        load_cards(tmp_path)

@@ -43,6 +43,9 @@ def one_error(arguments: Sequence[str], capsys: pytest.CaptureFixture[str]) -> s
         (["sweep", "x.yaml", "--workers", "0"], "Invalid value for '--workers'"),
         (["report", "nowhere"], "'nowhere' is not a results folder: it has neither a sweep.json"),
         (["models", "LLaDA-8B-Bass"], "unknown model card 'LLaDA-8B-Bass' (did you mean"),
+        (["models", "llada-8b"], "(did you mean 'LLaDA-8B-Base' or 'LLaDA-8B-Instruct'?); `dllm"),
+        (["export", "x"], "--format is missing; accepted: csv, parquet, leaderboard, model-card"),
+        (["export", "x", "--format", "csv"], "--out is missing; accepted: the folder"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(
@@ -83,7 +86,8 @@ def test_a_dry_run_lists_the_cells_and_writes_nothing(
         text = text.replace(name, filled)
     (tmp_path / "s.yaml").write_text(text)
     out = tmp_path / "out"
-    assert run_command(["sweep", str(tmp_path / "s.yaml"), "--dry-run", "--out", str(out)]) == 0
+    where = ["--out", str(out)]
+    assert run_command(["sweep", str(tmp_path / "s.yaml"), "--dry-run", "--verbose", *where]) == 0
     printed = capsys.readouterr().out
     assert "A, ref_humaneval (quality), documents 1, batch 16" in printed
     assert "4 cells" in printed

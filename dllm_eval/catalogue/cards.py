@@ -6,6 +6,7 @@ The loader checks ids against a card, `published.py` turns its scores into comma
 """
 
 import re
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -178,12 +179,7 @@ def cards_folder() -> Path:
 def read_card(path: Path) -> Card:
     """One card; a bad one is a `UsageError` naming the file and the field."""
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except yaml.YAMLError as error:
-        line = " ".join(str(error).split())
-        raise UsageError(f"card {path} is not valid YAML: {line}") from error
-    try:
-        return Card.model_validate(content)
+        return Card.model_validate(_content(path))
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "card"
@@ -191,24 +187,80 @@ def read_card(path: Path) -> Card:
         raise UsageError(f"card {path}: {field}: {message}") from error
 
 
-@cache
+def _content(path: Path) -> object:
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except UnicodeDecodeError as error:
+        raise UsageError(f"card {path} is not UTF-8 text: {error.reason}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        line = " ".join(str(error).split())
+        raise UsageError(f"card {path} is not valid YAML: {line}") from error
+    except OSError as error:
+        raise UsageError(f"card {path} cannot be read: {error.strerror}") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class BrokenCard:
+    """A file that is no card."""
+
+    names: frozenset[str]
+    """What would have asked for it, in small letters: its file's name, and those that it states."""
+    message: str
+    """One line: the file, and what is wrong with it."""
+
+
 def load_cards(folder: Path | None = None) -> tuple[Card, ...]:
-    """Every card of a folder, by file name; None means the shipped ones."""
-    cards = tuple(read_card(path) for path in sorted((folder or cards_folder()).glob("*.yaml")))
-    names = [card.name for card in cards]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise UsageError(f"two cards are named {twice[0]!r}")
-    return cards
+    """Every card of a folder, by file name, without broken ones; None means the shipped ones."""
+    return _read_all(folder)[0]
+
+
+def broken_cards(folder: Path | None = None) -> tuple[BrokenCard, ...]:
+    """The files of a folder that are no cards: only who asks for one of them has to know."""
+    return _read_all(folder)[1]
+
+
+@cache
+def _read_all(folder: Path | None) -> tuple[tuple[Card, ...], tuple[BrokenCard, ...]]:
+    cards: dict[str, tuple[Card, Path]] = {}
+    broken: list[BrokenCard] = []
+    for path in sorted((folder or cards_folder()).glob("*.yaml")):
+        try:
+            card = read_card(path)
+            if card.name in cards:
+                other = cards[card.name][1].name
+                raise UsageError(f"card {path}: two cards are named {card.name!r}, see {other}")
+        except UsageError as error:
+            broken.append(BrokenCard(names=_names_of(path), message=str(error)))
+        else:
+            cards[card.name] = (card, path)
+    return tuple(card for card, _ in cards.values()), tuple(broken)
+
+
+def _names_of(path: Path) -> frozenset[str]:
+    """As far as the file can be read at all."""
+    try:
+        content = _content(path)
+    except UsageError:
+        content = None
+    stated = content if isinstance(content, dict) else {}
+    found = (path.stem, stated.get("name"), stated.get("hub_id"))
+    return frozenset(name.lower() for name in found if isinstance(name, str))
 
 
 def card_for(name_or_path: str) -> Card | None:
-    """The card of a card name, a hub id, or a folder of a card's name; case does not matter."""
+    """The card of a card name, a hub id, or a folder of a card's name; case does not matter.
+
+    Raises:
+        UsageError: That card is broken.
+    """
     wanted = name_or_path.lower()
     for card in load_cards():
         name = card.name.lower()
         if wanted in (name, (card.hub_id or name).lower()) or Path(wanted).name == name:
             return card
+    for each in broken_cards():
+        if not each.names.isdisjoint((wanted, Path(wanted).name)):
+            raise UsageError(each.message)
     return None
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from dllm_eval.catalogue.capabilities import CAPABILITIES, Capabilities
 from dllm_eval.catalogue.cards import Card, card_for, cards_of, load_cards
 from dllm_eval.catalogue.published import recipe
-from dllm_eval.errors import UsageError
+from dllm_eval.errors import FEW, UsageError
 from dllm_eval.registry import FAMILIES, MODEL_TYPES
 
 COLUMNS = ("generate", "infill", "loglikelihood", "rolling", "batch", "cache")
@@ -83,11 +83,13 @@ def cards_named(name: str) -> list[Card]:
 
 
 def unknown_model(name: str, also: Iterable[str]) -> UsageError:
-    """The error for a name that is neither, with the nearest known one."""
+    """The error for a name that is neither, with those that begin so, else the nearest one."""
     known = [*CAPABILITIES, *(card.name for card in load_cards()), *also]
     lowered = {entry.lower(): entry for entry in known}
-    near = get_close_matches(name.lower(), lowered, n=1)
-    hint = f" (did you mean {lowered[near[0]]!r}?)" if near else ""
+    begun = [entry for entry in lowered if entry.startswith(name.lower())]
+    near = begun[:FEW] or get_close_matches(name.lower(), lowered, n=1)
+    shown = " or ".join(repr(lowered[entry]) for entry in near)
+    hint = f" (did you mean {shown}?)" if near else ""
     return UsageError(f"unknown model card {name!r}{hint}; `dllm-eval models` lists them all")
 
 

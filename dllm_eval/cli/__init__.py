@@ -11,12 +11,14 @@ from dllm_eval.cli import reports  # isort: skip
 from dllm_eval.cli import decisions  # isort: skip
 from dllm_eval.cli import exports  # isort: skip
 from dllm_eval.cli import catalogue  # isort: skip
+from dllm_eval.cli import arguments  # isort: skip
 from dllm_eval.cli import checks  # isort: skip
 from dllm_eval.cli import finetune  # isort: skip
 from dllm_eval.cli import sandbox  # isort: skip
 from dllm_eval.cli import demonstration  # isort: skip
 
 __all__ = [
+    "arguments",
     "catalogue",
     "checks",
     "decisions",

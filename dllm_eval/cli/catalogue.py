@@ -1,5 +1,6 @@
 """`dllm-eval models` and `dllm-eval samplers`: what there is to evaluate, and how."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -23,9 +24,12 @@ def models(
     out: Annotated[Path | None, typer.Option("--out", help="Write markdown here.")] = None,
 ) -> None:
     """List model families and checkpoints, or show one with its published scores."""
+    from dllm_eval.catalogue.cards import broken_cards
     from dllm_eval.catalogue.index import data_of, families_markdown
     from dllm_eval.catalogue.pages import overview, page_of
 
+    for broken in broken_cards():
+        print(f"warning: {broken.message}; it is left out", file=sys.stderr)
     if results and not reported:
         raise UsageError("--results are compared with published scores: pass --reported as well")
     if reported:

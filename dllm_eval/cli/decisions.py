@@ -18,7 +18,9 @@ def recommend(
     ] = None,
     quality_floor: Annotated[
         str | None,
-        typer.Option("--quality-floor", help="The least quality: 0.9, 90%, or ar-2pt."),
+        typer.Option(
+            "--quality-floor", help="The least: 0.9, 90%, or ar-2pt; a perplexity's most: 4."
+        ),
     ] = None,
     percentile: Annotated[
         int, typer.Option("--percentile", help="Of the seconds: 50, 90 or 99.")

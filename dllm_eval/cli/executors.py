@@ -36,6 +36,15 @@ NoWaitOption = Annotated[
     bool,
     typer.Option("--no-wait", help="Leave cells alone that another sweep runs, and end."),
 ]
+WorkerTimeoutOption = Annotated[
+    float | None,
+    typer.Option(
+        "--worker-timeout",
+        min=1,
+        help="Seconds without a finished request after which a process is ended, and its cell "
+        "tried again.",
+    ),
+]
 RayAddressOption = Annotated[
     str | None,
     typer.Option("--ray-address", help="HOST:PORT, auto, or local to start one here (auto)"),
@@ -61,6 +70,7 @@ class Where:
     executor: ExecutorName = ExecutorName.LOCAL
     workers: int | None = None
     no_wait: bool = False
+    worker_timeout_s: float | None = None
     ray_address: str | None = None
     cpus_per_cell: int | None = None
     gpus_per_cell: float | None = None
@@ -68,7 +78,7 @@ class Where:
 
 
 _TAKES = {
-    ExecutorName.LOCAL: {"workers", "no_wait"},
+    ExecutorName.LOCAL: {"workers", "no_wait", "worker_timeout_s"},
     ExecutorName.RAY: {"ray_address", "cpus_per_cell", "gpus_per_cell"},
     ExecutorName.SLURM: {"workers", "cpus_per_cell", "gpus_per_cell", "slurm"},
 }
@@ -96,16 +106,19 @@ def opened(where: Where) -> Iterator["Executor"]:
     else:
         from dllm_eval.sweep.executors.local import LocalExecutor
 
-        yield LocalExecutor(where.workers or 1, wait=not where.no_wait)
+        yield LocalExecutor(
+            where.workers or 1, wait=not where.no_wait, worker_timeout_s=where.worker_timeout_s
+        )
 
 
 def _check(where: Where) -> None:
     for name in sorted(set().union(*_TAKES.values()) - _TAKES[where.executor]):
         if getattr(where, name) not in (None, [], False):
             owners = " and ".join(kind for kind, takes in _TAKES.items() if name in takes)
+            option = name.removesuffix("_s").replace("_", "-")
             raise UsageError(
-                f"--{name.replace('_', '-')} is for --executor {owners}, this is --executor "
-                f"{where.executor}; leave it out"
+                f"--{option} is for --executor {owners}, this is --executor {where.executor}; "
+                "leave it out"
             )
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from dllm_eval.cli.app import app
+from dllm_eval.cli.app import OutOption, app
 from dllm_eval.errors import UsageError
 
 
@@ -16,16 +16,19 @@ def export(
         list[Path], typer.Argument(help="Results folders of sweeps, or lm-eval's own.")
     ],
     wanted: Annotated[
-        str, typer.Option("--format", help="csv, parquet, leaderboard or model-card.")
-    ],
-    out: Annotated[Path, typer.Option("--out", help="The folder to write into.")],
+        str | None, typer.Option("--format", help="csv, parquet, leaderboard or model-card.")
+    ] = None,
+    out: OutOption = None,
 ) -> None:
     """Write tidy tables, leaderboard result files or model cards."""
     from dllm_eval.exports import FORMATS, write_export
 
     found = next((name for name in FORMATS if name == wanted), None)
     if found is None:
-        raise UsageError(f"--format is {wanted!r}; accepted: {', '.join(FORMATS)}")
+        given = "missing" if wanted is None else repr(wanted)
+        raise UsageError(f"--format is {given}; accepted: {', '.join(FORMATS)}")
+    if out is None:
+        raise UsageError("--out is missing; accepted: the folder to write into")
     written = write_export(folders, found, out)
     for path in written.paths:
         print(path)

@@ -18,6 +18,7 @@ from dllm_eval.cli.executors import (
     SlurmOption,
     Where,
     WorkersOption,
+    WorkerTimeoutOption,
     opened,
 )
 from dllm_eval.cli.plans import print_plan
@@ -36,7 +37,8 @@ def run(context: typer.Context) -> None:
     """Run `lm_eval run`, with exactly its flags, with our models and tasks known to it."""
     from dllm_eval.sweep.lm_eval_run import run_lm_eval
 
-    run_lm_eval(context.args)
+    for line in run_lm_eval(context.args):
+        print(line, file=sys.stderr)
 
 
 @app.command()
@@ -55,6 +57,7 @@ def sweep(  # noqa: PLR0913 - each is an option of the command
     gpus_per_cell: GpusOption = None,
     slurm: SlurmOption = None,
     no_wait: NoWaitOption = False,
+    worker_timeout: WorkerTimeoutOption = None,
     retime: Annotated[
         bool, typer.Option("--retime", help="Throw the timings away and time again: quality stays.")
     ] = False,
@@ -64,6 +67,9 @@ def sweep(  # noqa: PLR0913 - each is an option of the command
     as_json: Annotated[
         bool, typer.Option("--json", help="With --dry-run: print it as JSON.")
     ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="With --dry-run: print every cell.")
+    ] = False,
 ) -> None:
     """Run a sweep's missing cells; stop it anywhere and run it again to go on."""
     from dllm_eval.sweep.knees import read_knees
@@ -72,14 +78,16 @@ def sweep(  # noqa: PLR0913 - each is an option of the command
     wanted = load_spec(spec)
     folder = out or Path("results") / wanted.name
     if dry_run:
-        print_plan(wanted, folder, as_json=as_json)
+        print_plan(wanted, folder, as_json=as_json, verbose=verbose)
         return
-    if as_json:
-        raise UsageError("--json is for --dry-run: leave it out, or add --dry-run")
+    for given, name in ((as_json, "--json"), (verbose, "--verbose")):
+        if given:
+            raise UsageError(f"{name} is for --dry-run: leave it out, or add --dry-run")
     where = Where(
         executor=executor,
         workers=workers,
         no_wait=no_wait,
+        worker_timeout_s=worker_timeout,
         ray_address=ray_address,
         cpus_per_cell=cpus_per_cell,
         gpus_per_cell=gpus_per_cell,
@@ -89,8 +97,25 @@ def sweep(  # noqa: PLR0913 - each is an option of the command
         run_sweep(wanted, folder, place, retime=retime)
     for knee in read_knees(folder) if any(suite.search for suite in wanted.suites) else ():
         print(f"knee: {knee.line}")
+    if wanted.latency.enabled:
+        _warn_of_busy(folder, shlex.join(["dllm-eval", "sweep", *_again(spec, out), "--retime"]))
     print(f"results: {folder}")
     print(f"next: dllm-eval report {shlex.quote(str(folder))}")
+
+
+def _again(spec: Path, out: Path | None) -> list[str]:
+    return [str(spec), *(("--out", str(out)) if out else ())]
+
+
+def _warn_of_busy(folder: Path, command: str) -> None:
+    from dllm_eval.sweep.busy import busy_line
+
+    try:
+        line = busy_line(folder, command)
+    except UsageError as error:  # the sweep itself is done, and `report` says the same
+        line = f"whether the machine was busy is not known: {error}"
+    if line:
+        print(f"warning: {line}", file=sys.stderr)
 
 
 def run_sweep(
@@ -99,9 +124,17 @@ def run_sweep(
     """Runs a sweep under a progress bar; gives seconds by stage."""
     from dllm_eval.sweep import run
     from dllm_eval.sweep.folder import ResultsFolder
+    from dllm_eval.sweep.identity import num_unmarked
     from dllm_eval.sweep.loggers import failed_logs
     from dllm_eval.sweep.progress import SweepProgress
 
+    unmarked = num_unmarked(ResultsFolder(folder))
+    if unmarked:
+        print(
+            f"warning: {unmarked} finished cells of {folder} are of a version that did not keep "
+            "what tasks and data they were run on: they are kept, unchecked",
+            file=sys.stderr,
+        )
     with SweepProgress(spec.name) as progress:
         seconds = run.run_sweep(
             spec, folder, executor=executor, watch=progress.update, retime=retime

@@ -38,7 +38,6 @@ class Parts:
     """Reasoning stood in the answer beside its text."""
     first_text_at_s: float | None = None
     """The reading of the clock at the first visible text that stayed."""
-    drafts: int = 0
 
 
 def read_answer(found: Mapping[str, Any]) -> Parts:

@@ -65,5 +65,3 @@ class Reply:
     whole_s: float
     """From then to the answer, with waits for a free place and between tries."""
     tries: int = 1
-    drafts: int = 0
-    """Intermediate texts of diffusion that later ones replaced."""

@@ -35,7 +35,6 @@ class Assembly:
         self._first_at_s: float | None = None
         self._draft: str | None = None
         self._draft_since_s = 0.0
-        self._replaced = 0
         self._is_last_draft = False
         self._found: dict[str, Any] = {}
         self._finish_reason = ""
@@ -95,7 +94,6 @@ class Assembly:
         if self._pieces:
             self._refuse("text that is marked as a draft beside text that is not")
         if text != self._draft:
-            self._replaced += self._draft is not None
             self._draft, self._draft_since_s = text, at_s
         unfinished = isinstance(progress, int | float) and progress < 1
         self._is_last_draft = bool(reason) or not unfinished
@@ -128,5 +126,4 @@ class Assembly:
             refused=self._refused,
             reasoned=self._reasoned,
             first_text_at_s=first_at_s,
-            drafts=self._replaced,
         )

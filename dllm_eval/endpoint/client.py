@@ -261,5 +261,4 @@ class _Call:
             offered_s=due.at_s - self._begun_at_s,
             whole_s=found.answered_at_s - due.at_s,
             tries=tries,
-            drafts=parts.drafts,
         )

@@ -150,7 +150,10 @@ class Watch:
         if isinstance(error, PassingError | FinalError | UsageRefusedError):
             return error
         if isinstance(error, aiohttp.ConnectionTimeoutError):
-            return PassingError(f"no connection within {self._server.timeouts.connect_s:g} s")
+            return PassingError(
+                f"no connection within {self._server.timeouts.connect_s:g} s; start the server, "
+                "change base_url, or raise connect_s"
+            )
         if isinstance(error, TimeoutError):
             return PassingError(self._late())
         if isinstance(error, aiohttp.ClientHttpProxyError):

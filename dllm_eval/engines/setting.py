@@ -3,6 +3,7 @@
 Plain data; knows no engine. The engines' own files list theirs, `command.py` carries them out.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -54,7 +55,7 @@ class Setting:
         found = self._typed(value)
         if found is None or not self._in_range(found):
             raise UsageError(
-                f"argument {self.name}={value!r} of engine {engine}: accepted: {self._range()}"
+                f"argument {self.name}={value!r} of engine {engine}: accepted: {self.range}"
             )
         return found
 
@@ -63,7 +64,9 @@ class Setting:
             return value if self.kind is bool and isinstance(value, bool) else None
         if self.kind is str:
             return value if isinstance(value, str) else None
-        if not isinstance(value, int | float) or (self.kind is int and value != int(value)):
+        if not isinstance(value, int | float) or not math.isfinite(value):
+            return None
+        if self.kind is int and value != int(value):
             return None
         return self.kind(value)
 
@@ -73,7 +76,9 @@ class Setting:
         too_low = self.least is not None and value < self.least
         return not too_low and not (self.most is not None and value > self.most)
 
-    def _range(self) -> str:
+    @property
+    def range(self) -> str:
+        """What it accepts, in words."""
         if self.accepted:
             return ", ".join(self.accepted)
         if self.kind in (bool, str):

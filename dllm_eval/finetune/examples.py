@@ -50,7 +50,7 @@ def read_examples(data: str) -> list[Example]:
 def _example(where: str, line: str) -> Example:
     try:
         row: Any = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{where}: not JSON: {error}") from None
     if not isinstance(row, dict):
         raise UsageError(f"{where}: expected a record with {' and '.join(COLUMNS)}")

@@ -14,6 +14,8 @@ Masked = Literal["all", "completion"]
 """Which tokens the noise may hide from a diffusion model."""
 MASKED: Final = ("all", "completion")
 DTYPES: Final = ("float32", "bfloat16")
+MOST_SEED: Final = 2**31 - 1
+"""An epoch's seed is a multiple of it, and torch's generators take 64 bits."""
 
 LEARNING_RATE: Final = 2e-4
 WARM_UP_UPDATES: Final = 200
@@ -54,6 +56,8 @@ class Plan:
             raise UsageError(f"learning rate is {self.learning_rate}; it must be above 0")
         if self.warm_up < 0 or self.seed < 0:
             raise UsageError("warm-up and seed must not be negative")
+        if self.seed > MOST_SEED:
+            raise UsageError(f"seed is {self.seed}; accepted: up to {MOST_SEED}")
         if self.masked not in MASKED:
             raise unknown("masked", self.masked, MASKED)
         if self.dtype not in DTYPES:

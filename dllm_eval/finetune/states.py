@@ -9,7 +9,10 @@ from typing import Any
 import torch
 
 from dllm_eval.errors import UsageError
+from dllm_eval.files import check_folder_can_be
 from dllm_eval.finetune.plan import Plan
+
+_KEYS = {"plan", "module", "optimizer", "epochs"}
 
 
 class States:
@@ -38,6 +41,8 @@ class States:
             raise UsageError(
                 f"{self.path} cannot be read: {line}; remove it to begin anew"
             ) from error
+        if not isinstance(found, dict) or not _KEYS.issubset(found):
+            raise UsageError(f"{self.path} is no state of a run; remove it to begin anew")
         wanted = self._plan.as_dict()
         if found.get("plan") != wanted:
             differs = [k for k in wanted if found.get("plan", {}).get(k) != wanted[k]]
@@ -47,6 +52,14 @@ class States:
             )
         state: dict[str, Any] = found
         return state
+
+    def check(self) -> None:
+        """Looks where the state will lie, so that a run does not find out after its first epoch.
+
+        Raises:
+            UsageError: No folder can be made there, or nothing written into it.
+        """
+        check_folder_can_be(self.path.parent)
 
     def write(self, state: dict[str, Any]) -> None:
         """Replaces the state at one instant.

@@ -54,11 +54,12 @@ def finetune(plan: Plan, report: Callable[[Epoch], None] | None = None) -> list[
     if plan.out.exists():
         raise UsageError(f"{str(plan.out)!r} is there already; pass another --out or remove it")
     examples = read_examples(plan.data)
+    states = States(plan)
+    states.check()
     student = load_student(plan)
     rows = rows_of(
         examples, student.tokenizer.encode, eos_id=student.eos_id, longest=student.longest
     )
-    states = States(plan)
     run = _Run(plan, student, rows)
     state = states.read()
     if state is not None:

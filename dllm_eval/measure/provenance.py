@@ -94,7 +94,12 @@ def machine_name(device: torch.device) -> str:
     """One short line: rows of different machines are never ranked by seconds."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{cpu_name()}, {usable_cores()} cores, {torch.get_num_threads()} threads"
+    cores = _counted(usable_cores(), "core")
+    return f"{cpu_name()}, {cores}, {_counted(torch.get_num_threads(), 'thread')}"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _quota() -> int | None:

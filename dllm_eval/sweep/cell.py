@@ -13,7 +13,13 @@ from dllm_eval.measure.clock import Timer
 from dllm_eval.measure.energy import LEAST_SECONDS, EnergyMeter
 from dllm_eval.measure.memory import peak_memory_bytes, peak_memory_scope, reset_peak
 from dllm_eval.request_log import FileLog
-from dllm_eval.sweep.cell_provenance import begin_provenance, device_of, is_local, served
+from dllm_eval.sweep.cell_provenance import (
+    begin_provenance,
+    device_of,
+    is_local,
+    served,
+    task_files,
+)
 from dllm_eval.sweep.evaluation import Options as Options
 from dllm_eval.sweep.evaluation import evaluate
 from dllm_eval.sweep.folder import CellFolder, Share
@@ -22,7 +28,7 @@ from dllm_eval.sweep.loggers import log_cell
 from dllm_eval.sweep.models import build, keeps_log
 from dllm_eval.sweep.plan import Cell
 from dllm_eval.sweep.quiet import collect_environment_once
-from dllm_eval.sweep.scores import check_direction, check_metric, score_records
+from dllm_eval.sweep.scores import check_metric, score_records
 from dllm_eval.sweep.tasks import task_facts
 from dllm_eval.sweep.tracked_files import save_lm_eval_files
 
@@ -38,7 +44,6 @@ def run_cell(cell: Cell, folder: CellFolder, options: Options) -> None:
     """
     if folder.finished:
         return
-    check_direction(cell)
     collect_environment_once()
     if cell.load is not None:
         run_load(cell, folder, options)
@@ -47,7 +52,7 @@ def run_cell(cell: Cell, folder: CellFolder, options: Options) -> None:
     with FileLog(folder.requests) as log:
         answered = len(log)
         lm = build(cell, log)
-        begin_provenance(cell, folder, lm)
+        begin_provenance(cell, folder, lm, options.include)
         repeats = _repeats(cell, folder, options, lm)
         if repeats is not None:
             lm = build(cell, log, repeats=repeats)
@@ -55,7 +60,7 @@ def run_cell(cell: Cell, folder: CellFolder, options: Options) -> None:
         reset_peak(device)
         with EnergyMeter(device, idle_s=_idle_s(cell)) as meter, Timer(device) as timer:
             results = evaluate(cell, lm, options, cell.limit)
-        records = score_records(results["samples"])
+        records = score_records(results["samples"], cell.metric)
         check_metric(cell, records)
         done: dict[str, Any] = {
             "seconds": timer.seconds,
@@ -77,7 +82,8 @@ def run_cell(cell: Cell, folder: CellFolder, options: Options) -> None:
     provenance = read_json(folder.provenance)
     tasks = task_facts(results, sorted(results["samples"]))
     isolation = "/".join(sorted({x.isolation for x in records if x.isolation})) or None
-    facts = {**served(lm), "tasks": tasks, "isolation": isolation}
+    files = task_files(cell, folder, options.include)
+    facts = {**served(lm), "tasks": tasks, "isolation": isolation, "task_files": files}
     write_json(folder.provenance, {**provenance, **facts})
     # Saving changes the samples, and a tracker is told only what is safe on the disk.
     told = deepcopy(results) if options.loggers and cell.purpose == "quality" else None
@@ -105,12 +111,11 @@ def run_share(cell: Cell, folder: CellFolder, options: Options, share: Share) ->
     Raises:
         UsageError: As `run_cell`.
     """
-    check_direction(cell)
     collect_environment_once()
     known = [folder.requests, *folder.share_logs]
     with FileLog(folder.share_log(share), also=known) as log:
         lm = build(cell, log)
-        begin_provenance(cell, folder, lm)
+        begin_provenance(cell, folder, lm, options.include)
         lm.share = share
         evaluate(cell, lm, options, cell.limit, predict_only=True)
 

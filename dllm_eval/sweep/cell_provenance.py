@@ -15,26 +15,50 @@ from dllm_eval.sweep.folder import CellFolder
 from dllm_eval.sweep.lease import guarded
 from dllm_eval.sweep.models import weights_identity
 from dllm_eval.sweep.plan import Cell
+from dllm_eval.sweep.task_files import Marks, change, completed, task_marks
 
 
-def begin_provenance(cell: Cell, folder: CellFolder, lm: Any) -> None:  # noqa: ANN401 - any lm-eval LM
+def begin_provenance(
+    cell: Cell,
+    folder: CellFolder,
+    lm: Any,  # noqa: ANN401 - any lm-eval LM
+    include: tuple[str, ...],
+) -> None:
     """Writes a cell's provenance, or checks that it may go on under the one it began with.
 
+    Args:
+        cell: What is begun.
+        folder: Its files.
+        lm: Its model.
+        include: More folders of task YAML.
+
     Raises:
-        UsageError: The weights, the software or, for a latency cell, the machine changed.
+        UsageError: The weights, the task, its data, the software or, for a latency cell, the
+            machine changed.
     """
-    now = _provenance(cell, lm)
+    now = {**_provenance(cell, lm), "task_files": task_marks(cell.task, include)}
     with guarded(folder.path):  # shares of a cell may begin at the same time
-        if not folder.provenance.exists() or not _begun(folder):
+        if not folder.provenance.exists() or not folder.begun:
             write_json(folder.provenance, now)
             return
-    before, after = _fixed(cell, read_json(folder.provenance)), _fixed(cell, now)
+    written = read_json(folder.provenance)
+    changed = change(written.get("task_files"), now["task_files"])
+    if changed:
+        raise UsageError(
+            f"the unfinished cell {cell.label} has requests of {changed}; use another --out"
+        )
+    before, after = _fixed(cell, written), _fixed(cell, now)
     for name, value in after.items():
         if before.get(name) != value:
             raise UsageError(
                 f"the unfinished cell {cell.label} has requests made with {name} "
                 f"{before.get(name)}, now it is {value}; use another --out"
             )
+
+
+def task_files(cell: Cell, folder: CellFolder, include: tuple[str, ...]) -> Marks:
+    """What a cell's task was read from, when its documents have been fetched."""
+    return completed(read_json(folder.provenance).get("task_files"), task_marks(cell.task, include))
 
 
 def device_of(lm: Any) -> torch.device:  # noqa: ANN401 - any lm-eval LM
@@ -51,11 +75,6 @@ def served(lm: Any) -> dict[str, Any]:  # noqa: ANN401 - any lm-eval LM
     """What a server has said of itself with its answers; nothing of a model in this process."""
     told = {} if is_local(lm) else lm.provenance()
     return {name: told[name] for name in ("served_model", "fingerprint") if name in told}
-
-
-def _begun(folder: CellFolder) -> bool:
-    logs = (folder.requests, folder.pilot, *folder.share_logs)
-    return any(log.exists() and log.stat().st_size > 0 for log in logs)
 
 
 def _provenance(cell: Cell, lm: Any) -> dict[str, Any]:  # noqa: ANN401 - any lm-eval LM

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dllm_eval.files import read_mapping
+from dllm_eval.stats.scale import lower_in
 from dllm_eval.sweep.folder import CellFolder
 from dllm_eval.sweep.plan import Cell
 
@@ -20,6 +21,7 @@ CELL_COLUMNS = [
     *("num_fewshot", "apply_chat_template", "placement", "tier"),
     *("load_in_flight", "load_arrivals_per_s"),
     *("machine", "stack", "provenance", "done", "finished", "failed", "imported", "variant"),
+    "lower_is_better",
 ]
 
 Row = dict[str, Any]
@@ -68,6 +70,7 @@ def cell_row(cell: Cell, files: CellFolder, scores: pa.Table, suffix: str, folde
         "failed": _failure(files),
         "imported": False,
         "variant": "",
+        "lower_is_better": lower_in(provenance.get("tasks") or {}, cell.metric),
     }
 
 

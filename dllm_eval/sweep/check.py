@@ -10,15 +10,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dllm_eval.errors import UsageError
 from dllm_eval.sweep.folder import ResultsFolder
 from dllm_eval.sweep.forecast import CellWork, cell_work
-from dllm_eval.sweep.identity import check_weights
+from dllm_eval.sweep.identity import check_task_files, check_weights
 from dllm_eval.sweep.loggers import check_loggers
 from dllm_eval.sweep.models import check_cells, checked_as, model_class
 from dllm_eval.sweep.plan import Cell
 from dllm_eval.sweep.points import axes_of
-from dllm_eval.sweep.scores import check_direction
 from dllm_eval.sweep.select import written
 from dllm_eval.sweep.sizes import local_folder
 from dllm_eval.sweep.spec import ModelSpec, Setting, SuiteSpec, Sweep
+from dllm_eval.sweep.task_check import check_suite
 from dllm_eval.sweep.tasks import task_manager
 from dllm_eval.sweep.workload import Document, UnknownDocuments, documents
 
@@ -36,7 +36,7 @@ def check_sweep(sweep: Sweep, cells: Sequence[Cell]) -> None:
 
 
 def check_plan(sweep: Sweep, cells: Sequence[Cell]) -> None:
-    """Asks every model's class about its arguments, and looks at every suite's metric.
+    """Asks every model's class about its arguments.
 
     Raises:
         UsageError: One line: where the cell was asked for, what is wrong with it, and the entry of
@@ -47,25 +47,20 @@ def check_plan(sweep: Sweep, cells: Sequence[Cell]) -> None:
             check_cells([cell])
         except UsageError as error:
             raise refused(sweep, cell, error) from error
-    for cell in _distinct(cells, lambda cell: (cell.task, cell.metric)):
-        try:
-            check_direction(cell)
-        except UsageError as error:
-            place = sweep.place("suites", _suite(sweep, cell), "metric")
-            raise UsageError(f"{place}{error}; {_remedy({'suite': cell.suite})}") from error
 
 
 def check_tasks(sweep: Sweep) -> None:
     """Looks for every suite's task among ours, those included and lm-eval's own.
 
     Raises:
-        UsageError: There is none of the name.
+        UsageError: There is none of the name, or it cannot be asked what the suite asks of it.
     """
     for number, suite in enumerate(sweep.suites):
         try:
             task_manager(suite.task, tuple(sweep.include))
         except UsageError as error:
             raise UsageError(f"{sweep.place('suites', number, 'task')}{error}") from error
+        check_suite(sweep, number)
 
 
 def check_requests(sweep: Sweep, cells: Sequence[Cell]) -> None:
@@ -109,15 +104,16 @@ def check_trackers(sweep: Sweep) -> None:
             raise UsageError(f"{sweep.place('loggers', name)}{error}") from error
 
 
-def check_folder(folder: ResultsFolder, cells: Sequence[Cell]) -> None:
+def check_folder(sweep: Sweep, folder: ResultsFolder, cells: Sequence[Cell]) -> None:
     """What a run would refuse of its results folder; weights that are not here are not fetched.
 
     Raises:
-        UsageError: It is no results folder, or holds cells of other weights.
+        UsageError: It is no results folder, or holds cells of other weights, tasks or documents.
     """
     folder.check()
     begun = [c for c in cells if folder.cell(c.cell_id).provenance.exists()]
     check_weights(folder, [cell for cell in begun if local_folder(cell) is not None])
+    check_task_files(folder, begun, tuple(sweep.include))
 
 
 def work_of(sweep: Sweep, cells: Sequence[Cell]) -> list[CellWork]:

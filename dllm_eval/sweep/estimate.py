@@ -185,6 +185,30 @@ def totals(found: Sequence[CellEstimate]) -> list[Total]:
     return [*parts, _total("all", "", list(found))]
 
 
+@dataclass(frozen=True, kw_only=True)
+class PairTotal:
+    """Of the cells of one model on one suite, of all purposes."""
+
+    suite: str
+    num_settings: int
+    total: Total
+
+
+def pair_totals(found: Sequence[CellEstimate]) -> list[PairTotal]:
+    """By model and suite, in the order of the plan."""
+    groups: dict[tuple[str, str], list[CellEstimate]] = {}
+    for each in found:
+        groups.setdefault((each.cell.name, each.cell.suite), []).append(each)
+    return [
+        PairTotal(
+            suite=suite,
+            num_settings=len({one.cell.config_id for one in each}),
+            total=_total(model, "", each),
+        )
+        for (model, suite), each in groups.items()
+    ]
+
+
 def _total(model: str, purpose: str, found: list[CellEstimate]) -> Total:
     devices = list(dict.fromkeys(name for each in found for name in each.seconds))
     seconds = {name: [each.seconds.get(name) for each in found] for name in devices}

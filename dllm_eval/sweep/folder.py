@@ -99,6 +99,12 @@ class CellFolder:
         return self.path / "failed.json"
 
     @property
+    def begun(self) -> bool:
+        """Whether a request of it has been answered."""
+        logs = (self.requests, self.pilot, *self.share_logs)
+        return any(log.exists() and log.stat().st_size > 0 for log in logs)
+
+    @property
     def finished(self) -> bool:
         """Whether everything of the cell is there."""
         return self.done.exists()

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from dllm_eval.measure.work import Request
 from dllm_eval.registry import COSTS, FORECASTS, LENGTHS, resolve
 from dllm_eval.sweep.models import asks_server
 from dllm_eval.sweep.plan import Cell
@@ -49,7 +50,7 @@ def cell_work(cell: Cell, include: tuple[str, ...]) -> CellWork:
     counted = CellWork(
         documents=len(found),
         requests=sum(map(len, found)),
-        scored=any(r.request_type == "loglikelihood" for d in found[:1] for r in d),
+        scored=any(r.request_type != "generate_until" for d in found[:1] for r in d),
     )
     counted = replace(counted, dollars=_dollars(cell, found))
     if cell.model not in FORECASTS:
@@ -61,9 +62,7 @@ def cell_work(cell: Cell, include: tuple[str, ...]) -> CellWork:
     each = [(forecast(request), number) for request, number in requests.items()]
     known = [(work, number) for work, number in each if work is not None]
     if len(known) < len(each):
-        if asks_server(cell):
-            return replace(counted, why="a server does not say how many forward passes it makes")
-        return replace(counted, why="settings alone do not tell its steps")
+        return replace(counted, why=_unknown(cell, {r for r in requests if forecast(r) is None}))
     positions = [(work.positions, number) for work, number in known]
     told = [n * number for n, number in positions if n is not None]
     lost = "no local weights" if folder is None else "its tokenizer cannot be read alone"
@@ -74,6 +73,21 @@ def cell_work(cell: Cell, include: tuple[str, ...]) -> CellWork:
         at_most=any(work.at_most for work, _ in known),
         why="" if len(told) == len(positions) else lost,
     )
+
+
+def _unknown(cell: Cell, requests: set[Request]) -> str:
+    """Why the forwards of requests cannot be told."""
+    if asks_server(cell):
+        return "a server does not say how many forward passes it makes"
+    kinds = {request.request_type for request in requests}
+    if "generate_until" in kinds:
+        return "settings alone do not tell its steps"
+    if "loglikelihood_rolling" in kinds:
+        return (
+            "a text's windows need the checkpoint's tokenizer and context length here, and an "
+            "estimator that scores them by masks drawn beforehand"
+        )
+    return "targets' lengths, or its estimator's own course, decide how many canvases it scores"
 
 
 def _dollars(cell: Cell, found: Sequence[Document]) -> float | None:

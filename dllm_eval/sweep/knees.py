@@ -10,8 +10,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from dllm_eval.files import read_json, read_lines, write_json
+import numpy as np
+
+from dllm_eval.files import read_json, read_lines, read_mapping, write_json
 from dllm_eval.stats.distance import documents_needed
+from dllm_eval.stats.scale import Scale, lower_in, scale_of, weighted
 from dllm_eval.sweep.folder import ResultsFolder
 from dllm_eval.sweep.plan import Cell
 from dllm_eval.sweep.search import ScoreOf, Scores, Search, means, searches
@@ -41,6 +44,8 @@ class Knee:
     cells_of_grid: int
     documents: int
     """That were scored, clusters of them counted once; 0 where nothing was."""
+    shares: bool = True
+    """Whether scores lie between 0 and 1; else a point is what `stats.scale` says it is."""
 
     @property
     def line(self) -> str:
@@ -67,7 +72,8 @@ class Knee:
     def _remark(self) -> str:
         level = (1.0 - self.confidence) / 2
         needed = documents_needed(self.within, level)
-        if not self.finished or self.value < max(self.ran) or self.documents >= needed:
+        shown = self.value < max(self.ran) or self.documents >= needed
+        if not self.finished or shown or not self.shares:
             return ""
         return (
             f"; {self.documents} documents are few for such a distance: it takes up to {needed}, "
@@ -113,20 +119,29 @@ def scores_in(folder: ResultsFolder) -> ScoreOf:
             files = folder.cell(cell.cell_id)
             if not files.finished:
                 return None
-            known[cell.cell_id] = _scores(cell, [row for _, row in read_lines(files.scores)])
+            told = read_mapping(files.provenance) if files.provenance.exists() else {}
+            facts = told.get("tasks") or {}
+            scale = scale_of(cell.metric, lower_is_better=lower_in(facts, cell.metric))
+            rows = [row for _, row in read_lines(files.scores)]
+            known[cell.cell_id] = _scores(cell, rows, scale)
         return known[cell.cell_id]
 
     return score_of
 
 
-def _scores(cell: Cell, rows: list[dict[str, Any]]) -> Scores:
+def _scores(cell: Cell, rows: list[dict[str, Any]], scale: Scale) -> Scores:
+    """Qualities, of which more is better and whose plain mean is the suite's (`stats.scale`)."""
     own = [row for row in rows if row["metric"] == cell.metric]
     # Without a filter named, the first one counts, as in every table.
     kind = cell.filter if cell.filter is not None else next((r["filter"] for r in own), None)
+    own = [row for row in own if row["filter"] == kind]
+    quality = scale.quality(np.array([row["value"] for row in own], dtype=np.float64))
+    weights = [row.get("weight") for row in own]
+    if None not in weights:
+        quality = weighted(quality, np.array(weights, dtype=np.float64))
     units: dict[tuple[str, int], list[float]] = defaultdict(list)
-    for row in own:
-        if row["filter"] == kind:
-            units[_unit(row)].append(float(row["value"]))
+    for row, value in zip(own, quality.tolist(), strict=True):
+        units[_unit(row)].append(value)
     return {unit: sum(values) / len(values) for unit, values in units.items()}
 
 
@@ -156,6 +171,7 @@ def _knee(search: Search, score_of: ScoreOf) -> Knee:
         cells_run=sum(len(search.cells[rung]) for rung in climb.run),
         cells_of_grid=sum(map(len, search.cells)),
         documents=len(means(search.cells[0], score_of) or ()),
+        shares=scale_of(first.metric).kind == "share",
     )
 
 

@@ -61,6 +61,26 @@ class LmEvalRun:
         """Whether prompts went through one."""
         return bool(self.data.get("chat_template"))
 
+    def task_facts(self, tasks: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """What the file says of each task, as `provenance.json` of a cell has it.
+
+        The prompts' hash is lm-eval's `task_hashes`, there where samples were logged.
+        """
+        told = {
+            name: self.data.get(name) or {}
+            for name in ("versions", "n-shot", "n-samples", "configs", "task_hashes")
+        }
+        return {
+            task: {
+                "version": told["versions"].get(task),
+                "num_fewshot": told["n-shot"].get(task),
+                "documents": (told["n-samples"].get(task) or {}).get("effective"),
+                "metadata": _metadata(told["configs"].get(task)),
+                "prompts_hash": told["task_hashes"].get(task),
+            }
+            for task in tasks
+        }
+
     @property
     def machine(self) -> str:
         """The GPU's name, else the CPU's; "" where the file does not say."""
@@ -141,6 +161,13 @@ def _read(path: Path) -> dict[str, Any]:
 def _leaves(name: str, groups: dict[str, list[str]]) -> set[str]:
     parts = [part for part in groups.get(name, ()) if part != name]
     return {leaf for part in parts for leaf in _leaves(part, groups)} or {name}
+
+
+def _metadata(config: object) -> dict[str, Any]:
+    """A task's own metadata; where its YAML lay on the machine that ran it is no fact about it."""
+    found = config.get("metadata") if isinstance(config, dict) else None
+    own = found if isinstance(found, dict) else {}
+    return {name: value for name, value in own.items() if name != "config_source"}
 
 
 def _literal(text: str) -> object:

@@ -165,6 +165,8 @@ def _row(run: LmEvalRun, name: str, metric: str, kind: str) -> dict[str, Any]:
         "weights": run.config.get("model_sha") or None,
         "git_commit": run.data.get("git_hash"),
         "settings": settings,
+        "tasks": run.task_facts(run.suites[name]),
+        "chat_template_sha": run.data.get("chat_template_sha"),
     }
     return {
         "cell_id": f"imported-{identity}",
@@ -239,6 +241,7 @@ def _scores(logged: dict[str, list[Sample]]) -> list[ScoreRecord]:
             metric=metric,
             filter=str(row.get("filter", "none")),
             value=float(row[metric]),
+            weight=None,
             gold=_gold(row),
             **words_of(row),
         )

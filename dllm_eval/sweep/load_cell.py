@@ -16,7 +16,13 @@ from dllm_eval.measure.energy import EnergyMeter
 from dllm_eval.measure.memory import peak_memory_bytes, peak_memory_scope, reset_peak
 from dllm_eval.records import RequestRecord
 from dllm_eval.request_log import FileLog
-from dllm_eval.sweep.cell_provenance import begin_provenance, device_of, is_local, served
+from dllm_eval.sweep.cell_provenance import (
+    begin_provenance,
+    device_of,
+    is_local,
+    served,
+    task_files,
+)
 from dllm_eval.sweep.evaluation import Options, evaluate
 from dllm_eval.sweep.folder import CellFolder
 from dllm_eval.sweep.models import build
@@ -41,7 +47,7 @@ def run_load(cell: Cell, folder: CellFolder, options: Options) -> None:
     folder.requests.unlink(missing_ok=True)
     with FileLog(folder.requests) as log:
         lm = build(cell, log)
-        begin_provenance(cell, folder, lm)
+        begin_provenance(cell, folder, lm, options.include)
         lm.load = load
         device = device_of(lm)
         reset_peak(device)
@@ -61,7 +67,9 @@ def run_load(cell: Cell, folder: CellFolder, options: Options) -> None:
                 "peak_memory_scope": peak_memory_scope(device),
             }
     write_lines(folder.scores, ())
-    facts = {**served(lm), "tasks": task_facts(results, sorted(results["samples"]))}
+    tasks = task_facts(results, sorted(results["samples"]))
+    files = task_files(cell, folder, options.include)
+    facts = {**served(lm), "tasks": tasks, "task_files": files}
     write_json(folder.provenance, {**read_json(folder.provenance), **facts})
     write_json(folder.done, done)
 

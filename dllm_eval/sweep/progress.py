@@ -35,6 +35,7 @@ class SweepProgress:
         self._task: TaskID = self.bar.add_task(name, cells="planning", left="", running="")
         self._pace = Pace()
         self._line_at = 0.0
+        self._warned: set[tuple[str, int]] = set()
 
     def __enter__(self) -> Self:
         self.bar.start()
@@ -67,11 +68,19 @@ class SweepProgress:
             left=left,
             running=running,
         )
+        self._warn(snapshot)
         due = now_s() - self._line_at > _LINE_INTERVAL_S
         if not self.console.is_terminal and due:
             self._line_at = now_s()
             line = f"{self.name} {snapshot.stage}: {cells} cells done {left} {running}"
             self.console.print(" ".join(line.split()), markup=False, highlight=False)
+
+    def _warn(self, snapshot: Snapshot) -> None:
+        """Says once of each process that it has gone silent."""
+        for one in snapshot.silent:
+            if (one.label, one.owner.pid) not in self._warned:
+                self._warned.add((one.label, one.owner.pid))
+                self.console.print(f"warning: {one.line}", markup=False, highlight=False)
 
 
 class Pace:

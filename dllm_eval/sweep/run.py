@@ -45,7 +45,7 @@ def run_sweep(
         SweepIncomplete: Some cells are left; run again.
     """
     from dllm_eval.sweep.check import check_sweep
-    from dllm_eval.sweep.identity import check_weights
+    from dllm_eval.sweep.identity import check_task_files, check_weights
     from dllm_eval.sweep.load_tasks import offerable
     from dllm_eval.sweep.models import accepted_arguments
 
@@ -56,6 +56,7 @@ def run_sweep(
     cells = offerable(plan(sweep, accepted_arguments), tuple(sweep.include))
     check_sweep(sweep, cells)
     check_weights(folder, cells)
+    check_task_files(folder, cells, tuple(sweep.include))
     try:
         with Presence(folder, sweep) as presence:
             if retime and not presence.alone:

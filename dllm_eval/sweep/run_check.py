@@ -1,22 +1,25 @@
-"""Refuses, before lm-eval sees them, arguments and tasks of a `dllm-eval run` of a server's model.
+"""Refuses, before lm-eval sees them, what lm-eval would find too late on a `dllm-eval run`.
 
-lm-eval prints a model's arguments before the model can refuse a key among them, and it asks one
-type of request after the other, so that a server would be paid for texts before likelihoods are
-refused.
-Knows lm-eval's command line as far as model, arguments and tasks stand in it.
+Of a server's model: lm-eval prints a model's arguments before the model can refuse a key among
+them, and it asks one type of request after the other, so that a server would be paid for texts
+before likelihoods are refused. Of any: an output path that cannot be written costs the results of a
+whole run, and a negative number of examples is taken for none.
+Knows lm-eval's command line as far as these stand in it. `lm_eval_run.py` calls it.
 """
 
 from collections.abc import Iterator, Sequence
 from importlib import import_module
+from pathlib import Path
 
 from dllm_eval.errors import UsageError
+from dllm_eval.files import check_folder_can_be
 from dllm_eval.registry import LM_EVAL_MODELS
 from dllm_eval.sweep.models import model_class
 from dllm_eval.sweep.workload import UnknownDocuments, documents
 
 
 def check_run(arguments: Sequence[str]) -> None:
-    """Looks at the arguments of a model that asks a server, and at every task's request types.
+    """Looks at shots and output path; of a model that asks a server, at arguments and tasks too.
 
     Tasks that a configuration file names, or whose documents are not here, are passed over: the
     model refuses what it cannot answer when it is asked.
@@ -27,6 +30,11 @@ def check_run(arguments: Sequence[str]) -> None:
     Raises:
         UsageError: An argument is wrong, or a task asks for what the model's class does not answer.
     """
+    _check_shots(arguments)
+    for output in _values(arguments, "--output_path", "-o"):
+        # lm-eval only logs that it could not write, when all is run.
+        path = Path(output)
+        check_folder_can_be(path.parent if path.suffix == ".json" else path)
     model = next(_values(arguments, "--model", "-M"), "")
     answered = model in LM_EVAL_MODELS and getattr(model_class(model), "request_types", None)
     if not answered:
@@ -49,6 +57,16 @@ def check_run(arguments: Sequence[str]) -> None:
                 f"answers {', '.join(sorted(answered))} alone; nothing was sent; accepted: tasks "
                 "answered by text, or weights of your own in process (dllm, dllm-ar)"
             )
+
+
+def _check_shots(arguments: Sequence[str]) -> None:
+    """lm-eval takes a negative number of examples for none."""
+    pairs = [argument.partition("=")[::2] for argument in arguments]
+    followed = zip(pairs, [*pairs, ("", "")][1:], strict=True)
+    for (name, value), (after, _) in followed:
+        shots = value or after
+        if name in ("--num_fewshot", "-f") and shots[:1] == "-" and shots[1:].isdecimal():
+            raise UsageError(f"--num_fewshot is {shots}; accepted: a whole number of at least 0")
 
 
 def _applies_template(arguments: Sequence[str]) -> bool | None:

@@ -14,11 +14,13 @@ import numpy as np
 
 from dllm_eval.errors import UsageError
 from dllm_eval.stats.distance import p_above
+from dllm_eval.stats.paired import t_test
+from dllm_eval.stats.scale import scale_of
 from dllm_eval.sweep.ladder import Climb, descend
 from dllm_eval.sweep.plan import Cell
 
 Scores = Mapping[tuple[str, int], float]
-"""(task, document) -> score."""
+"""(task, document) -> quality, as `stats.scale` makes them of scores: more is better."""
 ScoreOf = Callable[[Cell], Scores | None]
 """The scores of a quality cell; None while it is not finished."""
 
@@ -39,8 +41,9 @@ class Search:
     def climb(self, score_of: ScoreOf) -> Climb:
         """How far it is by what is known so far.
 
-        A value passes if for every larger one that was run the test of `stats.distance` shows that
-        the mean of the differences over the documents is above `-within`. Where quality does not
+        A value passes if for every larger one that was run the test of `stats.distance`, of scores
+        that are no shares Student's t, shows that the mean of the differences over the documents is
+        above `-within`. Where quality does not
         fall with the dial this compares with the best of all candidates, since the largest value is
         always run. Several comparisons that must all hold need no correction (Berger 1982).
         """
@@ -82,7 +85,7 @@ def wanted(cells: Sequence[Cell], score_of: ScoreOf) -> list[Cell]:
         score_of: The scores of finished cells.
 
     Raises:
-        UsageError: A score is not between 0 and 1.
+        UsageError: A score of a metric that is no perplexity is not between 0 and 1.
     """
     chosen = {
         cell.config_id
@@ -97,7 +100,8 @@ def means(cells: Sequence[Cell], score_of: ScoreOf) -> Scores | None:
     """Each document's mean over cells that differ in their seed; None unless all are finished.
 
     Raises:
-        UsageError: A score is not between 0 and 1, so that a distance would mean nothing.
+        UsageError: A score is not between 0 and 1, so that a distance would mean nothing; of
+            perplexities and bits per byte a distance has a meaning.
     """
     found = [score_of(cell) for cell in cells]
     known = [scores for scores in found if scores is not None]
@@ -105,7 +109,7 @@ def means(cells: Sequence[Cell], score_of: ScoreOf) -> Scores | None:
         return None
     for cell, scores in zip(cells, known, strict=True):
         odd = next((value for value in scores.values() if not 0.0 <= value <= 1.0), None)
-        if odd is not None:
+        if odd is not None and not scale_of(cell.metric).of_likelihood:
             raise UsageError(
                 f"{cell.label}: a score of metric {cell.metric!r} is {odd:g}; a search needs scores"
                 f" between 0 and 1: sweep the dial instead"
@@ -117,14 +121,15 @@ def means(cells: Sequence[Cell], score_of: ScoreOf) -> Scores | None:
 def is_within(own: Scores, rival: Scores, within: float, error: float) -> bool:
     """Whether one setting is shown to be no more than `within` below another."""
     gaps = Counter(own[document] - rival[document] for document in own if document in rival)
-    return _p_value(tuple(sorted(gaps.items())), -within) <= error
+    shares = all(0.0 <= value <= 1.0 for scores in (own, rival) for value in scores.values())
+    return _p_value(tuple(sorted(gaps.items())), -within, shares=shares) <= error
 
 
 @lru_cache(maxsize=4096)
-def _p_value(gaps: tuple[tuple[float, int], ...], bound: float) -> float:
+def _p_value(gaps: tuple[tuple[float, int], ...], bound: float, *, shares: bool) -> float:
     # Every round asks for the whole climb again, so most comparisons come several times.
-    values = [value for value, count in gaps for _ in range(count)]
-    return p_above(np.array(values, dtype=np.float64), bound, lowest=-1.0)
+    values = np.array([value for value, count in gaps for _ in range(count)], dtype=np.float64)
+    return p_above(values, bound, lowest=-1.0) if shares else t_test(values, bound)
 
 
 def _value(cell: Cell) -> float:

@@ -19,6 +19,7 @@ Accepts = Callable[[str], frozenset[str]]
 
 RUN_ARGUMENTS = frozenset({"batch_size", "seed", "records", "warmup", "timing_repeats"})
 """What the sweep itself sets; a spec says these elsewhere."""
+_ARGUMENTS = "dllm-eval arguments"
 
 
 def check_names(sweep: Sweep) -> None:
@@ -96,20 +97,24 @@ def _check_model(sweep: Sweep, number: int, model: ModelSpec, known: frozenset[s
             )
         # A stock model may take more than its signature says; ours take what they list.
         if model.model in LM_EVAL_MODELS and name not in known:
-            raise UsageError(f"{place}{unknown(f'argument of model {model.name!r}', name, known)}")
+            raise UsageError(f"{place}{_unknown('argument', model, name, known)}")
     for name in model.settings:
         if name not in known:
             place = sweep.place("models", number, "settings", name)
-            raise UsageError(f"{place}{unknown(f'setting of model {model.name!r}', name, known)}")
+            raise UsageError(f"{place}{_unknown('setting', model, name, known)}")
     several = isinstance(model.sweep, list)
     for index, axes in enumerate([] if model.sweep is None else axes_of(model, sweep.suites[0])):
         for name in axes:
             if name not in known:
                 inner = (index, name) if several else (name,)
                 place = sweep.place("models", number, "sweep", *inner)
-                raise UsageError(
-                    f"{place}{unknown(f'sweep axis of model {model.name!r}', name, known)}"
-                )
+                raise UsageError(f"{place}{_unknown('sweep axis', model, name, known)}")
+
+
+def _unknown(kind: str, model: ModelSpec, name: str, known: frozenset[str]) -> UsageError:
+    ours = model.model in LM_EVAL_MODELS
+    listed = f"{_ARGUMENTS} {model.model}" if ours else ""
+    return unknown(f"{kind} of model {model.name!r}", name, known, all_by=listed)
 
 
 def _check_suite(
@@ -122,18 +127,16 @@ def _check_suite(
     for name in suite.settings:
         if name not in everywhere:
             place = sweep.place("suites", number, "settings", name)
-            raise UsageError(
-                f"{place}{unknown(f'setting of suite {suite.task!r}', name, everywhere)}"
-            )
+            kind = f"setting of suite {suite.task!r}"
+            raise UsageError(f"{place}{unknown(kind, name, everywhere, all_by=_ARGUMENTS)}")
     dials = frozenset().union(*(known[m.model] for m in sweep.models if m.kind == "diffusion"))
     for index, axes in enumerate(suite.products):
         for name in axes:
             if dials and name not in dials:
                 inner = (index, name) if isinstance(suite.sweep, list) else (name,)
                 place = sweep.place("suites", number, "sweep", *inner)
-                raise UsageError(
-                    f"{place}{unknown(f'sweep axis of suite {suite.task!r}', name, dials)}"
-                )
+                kind = f"sweep axis of suite {suite.task!r}"
+                raise UsageError(f"{place}{unknown(kind, name, dials, all_by=_ARGUMENTS)}")
 
 
 def _check_pair(sweep: Sweep, model: ModelSpec, suite: SuiteSpec, known: frozenset[str]) -> None:
@@ -154,7 +157,7 @@ def _check_pair(sweep: Sweep, model: ModelSpec, suite: SuiteSpec, known: frozens
     place = sweep.place(*at_suite, "search", "dial")
     if search.dial not in known:
         kind = f"dial of suite {suite.name!r} for model {model.name!r}"
-        raise UsageError(f"{place}{unknown(kind, search.dial, known)}")
+        raise UsageError(f"{place}{unknown(kind, search.dial, known, all_by=_ARGUMENTS)}")
     held = _holders(search.dial, axes, model, suite)
     if held:
         raise UsageError(

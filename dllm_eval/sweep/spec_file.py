@@ -57,6 +57,7 @@ def load_spec(path: Path) -> Sweep:
         UsageError: One line that names the file, the line, the key and what is accepted.
     """
     root = read_nodes(path)
+    data: object = None
     try:
         data = yaml.SafeLoader("").construct_document(root)
         return Sweep.model_validate(data).from_file(Origin(root))
@@ -69,11 +70,37 @@ def load_spec(path: Path) -> Sweep:
     except ValidationError as error:
         # A misspelt key is also a missing one; the misspelling is what the user has to see.
         faults = sorted(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
-        raise UsageError(_line(Origin(root), faults[0])) from error
+        raise UsageError(_line(Origin(root), faults[0]) + _as_list(data, faults[0])) from error
+
+
+def _as_list(data: object, fault: ErrorDetails) -> str:
+    """How to write `steps: 4, 8`, which YAML takes for a value 4 and a key 8; "" of others."""
+    location = _location(fault)
+    if fault["type"] not in ("invalid_key", "string_type") or fault["loc"][-1:] != ("[key]",):
+        return ""
+    for part in location[:-1]:
+        if isinstance(data, dict):
+            data = data.get(part)
+        elif isinstance(data, list) and isinstance(part, int):
+            data = data[part]
+    name, values = "", list[object]()
+    for key, value in data.items() if isinstance(data, dict) else ():
+        if isinstance(key, str):
+            if fault["input"] in values:
+                break
+            name, values = key, [value]
+        elif value is None:
+            values.append(key)
+    listed = fault["input"] in values[1:]
+    return f"; several values are a list: {name}: {values}" if listed else ""
+
+
+def _location(fault: ErrorDetails) -> Location:
+    return tuple(part for part in fault["loc"] if part not in _BRANCHES)
 
 
 def _line(origin: Origin, fault: ErrorDetails) -> str:
-    location = tuple(part for part in fault["loc"] if part not in _BRANCHES)
+    location = _location(fault)
     inner = fault.get("ctx", {}).get("error")
     deeper = inner.location if isinstance(inner, SpecError) else ()
     return f"{origin.place((*location, *deeper))}{_explain(_dotted(location), location, fault)}"

@@ -19,6 +19,8 @@ _ENTRIES = {"models": ("name",), "suites": ("title", "task")}
 """Lists whose entries are merged, and the keys that name an entry, the first that it has."""
 _MERGED = frozenset({"quality", "latency", "load", "args", "settings"})
 """Mappings of which single keys are overridden; any other value is replaced as a whole."""
+_MOST_VALUES = 100_000
+"""Of a file with its aliases written out: a few lines of nested ones are billions."""
 
 
 def read_nodes(path: Path, before: Sequence[Path] = ()) -> yaml.MappingNode:
@@ -58,7 +60,8 @@ def _compose(path: Path) -> yaml.MappingNode:
         loader = yaml.SafeLoader(text)
         loader.name = str(path)
         root = loader.get_single_node()
-        _check(root, loader, ())
+        _values(root, {})
+        _check(root, loader)
     except yaml.YAMLError as error:
         raise UsageError(
             f"{path}:{_line_of(error, text)}: not valid YAML: {_problem(error)}"
@@ -86,20 +89,43 @@ def _text(path: Path) -> str:
         raise UsageError(f"{path}:{line}: not a sweep: it is not UTF-8 text") from error
 
 
-def _check(node: yaml.Node | None, loader: yaml.SafeLoader, above: tuple[int, ...]) -> None:
-    """Refuses a key that stands twice, a value that refers to itself and a scalar of no value."""
-    if id(node) in above:
-        raise UsageError(f"{_place(node)}: a value contains itself; write it out")
-    inside = (*above, id(node))
+def _values(node: yaml.Node | None, known: dict[int, int]) -> int:
+    """How many values a node is with its aliases written out; each node is looked at once.
+
+    Raises:
+        UsageError: They are too many, or a value contains itself.
+    """
+    if node is None or isinstance(node, yaml.ScalarNode):
+        return 1
+    if id(node) in known:
+        if not known[id(node)]:
+            raise UsageError(f"{_place(node)}: a value contains itself; write it out")
+        return known[id(node)]
+    known[id(node)] = 0
+    parts = node.value
+    if isinstance(node, yaml.MappingNode):
+        parts = [part for pair in node.value for part in pair]
+    count = 1 + sum(_values(part, known) for part in parts)
+    if count > _MOST_VALUES:
+        raise UsageError(
+            f"{_place(node)}: with its aliases written out it holds {count} values; accepted: up "
+            f"to {_MOST_VALUES}"
+        )
+    known[id(node)] = count
+    return count
+
+
+def _check(node: yaml.Node | None, loader: yaml.SafeLoader) -> None:
+    """Refuses a key that stands twice and a scalar of no value."""
     if isinstance(node, yaml.MappingNode):
         _check_keys(node)
         loader.flatten_mapping(node)
         for key, value in node.value:
-            _check(key, loader, inside)
-            _check(value, loader, inside)
+            _check(key, loader)
+            _check(value, loader)
     elif isinstance(node, yaml.SequenceNode):
         for value in node.value:
-            _check(value, loader, inside)
+            _check(value, loader)
     elif isinstance(node, yaml.ScalarNode):
         try:
             loader.construct_object(node)

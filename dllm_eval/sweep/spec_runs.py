@@ -64,6 +64,21 @@ class LatencySpec(_Strict):
         return requests < 10 or self.warmup < 3 or self.min_seconds < 10
 
 
+def too_few_rounds(latency: LatencySpec) -> list[str]:
+    """One line where timings will have no confidences, or too narrow intervals; else none."""
+    if not latency.enabled or latency.rounds > 2:
+        return []
+    if latency.rounds == 2:
+        return [
+            "warning: latency.rounds is 2, too few for any confidence about seconds: reports and "
+            "recommend leave those out; set it to 3 or more"
+        ]
+    return [
+        "warning: latency.rounds is 1, so intervals of seconds are over requests alone: how runs "
+        "differ is not known; set it to 3 or more"
+    ]
+
+
 def _check_each_once(values: list[int] | list[float]) -> None:
     for number, value in enumerate(values):
         if value in values[:number]:

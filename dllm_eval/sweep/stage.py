@@ -7,11 +7,13 @@ them, the command line draws what `watch` is told.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from dllm_eval.measure.wall import now_s
 from dllm_eval.sweep.folder import ResultsFolder, Share
 from dllm_eval.sweep.job import Job
 from dllm_eval.sweep.lease import Owner, live_holder
 from dllm_eval.sweep.models import weights_key
 from dllm_eval.sweep.plan import Cell, Purpose
+from dllm_eval.sweep.silence import WARN_AFTER_S, Silence, Silent
 from dllm_eval.sweep.spec import Sweep
 
 
@@ -34,6 +36,8 @@ class Snapshot:
     cells_failed: int = 0
     waiting: bool = False
     """Whether all that is left is run by another sweep on the same folder."""
+    silent: tuple[Silent, ...] = ()
+    """The cells that were last heard of `WARN_AFTER_S` ago, or longer."""
 
 
 Watch = Callable[[Snapshot], None]
@@ -51,6 +55,7 @@ class Stage:
     watch: Watch
     _finished: set[str] = field(default_factory=set, repr=False, compare=False)
     """Ids of cells that are known to be finished, which they stay."""
+    _silence: Silence = field(default_factory=Silence, repr=False, compare=False)
 
     @property
     def own(self) -> list[Cell]:
@@ -95,6 +100,7 @@ class Stage:
         done = [cell for cell in self.cells if self._is_finished(cell)]
         failed = [cell for cell in self.cells if self._failed(cell)]
         running = [cell for cell in self.pending() if self.owners(cell)]
+        silent = [one for one in self.silence() if one.seconds >= WARN_AFTER_S]
         self.watch(
             Snapshot(
                 stage=self.purpose,
@@ -105,7 +111,18 @@ class Stage:
                 running=tuple(cell.label for cell in running),
                 cells_failed=len(failed),
                 waiting=waiting,
+                silent=tuple(silent),
             )
+        )
+
+    def silence(self) -> list[Silent]:
+        """How long it is since each running cell was heard of."""
+        return self._silence.look(
+            lambda: [
+                (cell.label, self.folder.cell(cell.cell_id), self.owners(cell))
+                for cell in self.pending()
+            ],
+            now_s(),
         )
 
     def _settled(self, cell: Cell) -> bool:

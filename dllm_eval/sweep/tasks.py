@@ -46,15 +46,16 @@ def task_facts(results: dict[str, Any], task_names: list[str]) -> dict[str, Any]
         name: {
             "version": results["versions"].get(name),
             "num_fewshot": results["n-shot"].get(name),
+            "higher_is_better": results.get("higher_is_better", {}).get(name),
             "documents": results["n-samples"].get(name, {}).get("effective"),
-            "metadata": _metadata(results["configs"].get(name, {})),
+            "metadata": metadata_of(results["configs"].get(name, {})),
             "prompts_hash": _prompts_hash(results["samples"][name]),
         }
         for name in task_names
     }
 
 
-def _metadata(config: dict[str, Any]) -> dict[str, Any]:
+def metadata_of(config: dict[str, Any]) -> dict[str, Any]:
     """The task's own metadata; where its YAML lies on this machine is no fact about it."""
     found = dict(config.get("metadata") or {})
     if "config_source" in found:

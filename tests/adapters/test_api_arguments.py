@@ -26,6 +26,15 @@ def checked(**given: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    "address", [" http://h/v1", "http://h/v1 ", "http://h/v1\n", "http://\th/v1"]
+)
+def test_an_address_of_a_sweep_has_no_spaces_around_it(address: str) -> None:
+    """lm-eval strips those of a command line itself."""
+    with pytest.raises(UsageError, match="accepted: an address without spaces"):
+        checked(model="m", base_url=address)
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("model=m", "dllm-api needs the argument base_url, for example http://127.0.0.1:8000/v1"),
@@ -41,6 +50,22 @@ def checked(**given: Any) -> None:
         (f"{HERE},model=m,extra=top_p", 'accepted: "name:value", several joined by'),
         (f"{HERE},model=m,extra=stop:x", "stop is no field for extra; it has an argument"),
         (f"{HERE},model=m,extra=a:1+a.b:2", "a is both a value and a group of fields"),
+        (f"{HERE},model=m,extra=a:1+a:2", "a stands there twice; keep one of them"),
+        (f"{HERE},model=m,extra=a.b:1+c:2+a.b:1", r"a\.b stands there twice; keep one of them"),
+        (f"{HERE},model=m,extra=a.b:1+a:2", "a stands there twice; keep one of them"),
+        (f"{HERE},model=m,extra=a:NaN", "NaN is no number that JSON has; accepted: finite numbers"),
+        (f"{HERE},model=m,extra=a:-Infinity", "-Infinity is no number that JSON has"),
+        (f"{HERE},model=m,extra=a:1e400", "1e400 is no number that JSON has"),
+        (f"{HERE},model=m,extra=a:{'[' * 9000}", "it is nested too deeply"),
+        (f"{HERE},model=m,idle_s=nan", "argument idle_s='?nan'? of dllm-api: Input should be a"),
+        (f"{HERE},model=m,temperature=nan", "accepted: a number of at least 0, auto, server"),
+        (
+            f"{HERE},model=m,infill=suffix,reasoning_effort=low",
+            "reasoning_effort means nothing to gaps that are filled by infill=suffix; leave one of",
+        ),
+        ("base_url=http://h /v1,model=m", "accepted: an address without spaces"),
+        ("base_url=http://h:99999/v1,model=m", "Port out of range"),
+        ("base_url=http://h:0/v1,model=m", "accepted: a port from 1 to 65535"),
         (
             f"{HERE},model=m,route=completions,reasoning_effort=low",
             "reasoning_effort means nothing to the completions route; leave it unset",

@@ -189,7 +189,7 @@ def test_who_answered_is_kept(server: ProtocolServer, ask: Any, task: Any, evalu
     assert (told["served_model"], told["fingerprint"]) == (MODEL, "fp_protocol")
     assert told["placement"]["kind"] == "api"
     assert told["machine"]["name"] == f"server 127.0.0.1:{server.port}"
-    assert (told["prices"], told["dial"], told["weights"]) == (None, None, None)
+    assert (told["prices"], told["weights"]) == (None, None)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from dllm_eval.packing import Packing
+
 GENERATE = {"generation_kwargs": {"until": ["\n"], "max_gen_toks": 8}}
 TEXTS = ["x", "def add(a, b):\n    return", "Question: what? Answer:", "a b c d e f g", "The"]
 TEXTS += ["def sub(a, b):\n    result = a - b\n    return result\n\ndef", "add", "while a > b"]
@@ -58,8 +60,9 @@ def passes(model: Any, requests: list[Any]) -> list[tuple[int, int]]:
     seen: list[tuple[int, int]] = []
 
     def look(_: object, positional: Any, named: Any) -> None:
-        ids = positional[0] if positional else named["input_ids"]
-        seen.append((ids.shape[0], ids.shape[1]))
+        ids, mask = positional[0] if positional else named["input_ids"], named.get("mask")
+        rows = len(mask.lengths) if isinstance(mask, Packing) else ids.shape[0]
+        seen.append((rows, ids.numel() // rows))
 
     network = model.denoiser.body if hasattr(model, "denoiser") else model.model
     hook = network.register_forward_pre_hook(look, with_kwargs=True)

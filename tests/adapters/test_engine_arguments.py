@@ -54,6 +54,18 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         "engine_args='--tp 2' cannot be set: the server at http://127.0.0.1:1/v1 runs already",
     ),
     ({"engine": "vllm", "api_key": "secret-word"}, "looks like a key"),
+    (
+        {"engine": "vllm", "pretrained": "/no such dir"},
+        "pretrained='/no such dir' is no folder here; accepted: a folder with a checkpoint, a hub",
+    ),
+    ({"engine": "vllm", "pretrained": "./nowhere"}, "pretrained='./nowhere' is no folder here"),
+    ({"engine": "vllm", "pretrained": __file__}, "is no folder here"),
+    ({"engine": "vllm", "pretrained": str(Path(__file__).parent)}, "has no config.json; accepted"),
+    (
+        {"engine": "sglang", "algorithm": "LowConfidence", "threshold": float("nan")},
+        "argument threshold=nan of dllm-engine: Input should be a finite number",
+    ),
+    ({"engine": "sglang", "threshold": float("inf")}, "argument threshold=inf of dllm-engine"),
     ({"engine": "vllm", "start_s": 0}, "argument start_s=0 of dllm-engine"),
     ({"engine": "vllm", "engine_python": "/nowhere/python"}, "is no Python interpreter that runs"),
 ]

@@ -217,3 +217,38 @@ def test_facts_come_from_cards_and_never_from_another_checkpoints_blocks(tmp_pat
     own = import_module("checkpoints.sdar").write(tmp_path / "mine")
     assert forecast.family_of(arguments.DiffusionArguments(pretrained=str(own)), own) is None
     assert forecast.diffusion({"pretrained": str(own)}, own) is None
+
+
+LONG = "the ranger is in the forest and the smith is at home. " * 6
+
+
+@pytest.mark.parametrize("more", [{}, {"max_length": 24}, {"max_length": 24, "rolling_context": 9}])
+@pytest.mark.parametrize("name", ["dllm", "dllm-ar"])
+def test_windows_of_a_rolling_likelihood_are_counted(
+    name: str, more: dict[str, Any], make_model: Any, evaluate: Any, tasks: Any, records_of: Any
+) -> None:
+    diffusion = name == "dllm"
+    given = {"pretrained": "reference-diffusion" if diffusion else "reference-ar", **more}
+    given |= {"mc_samples": 3, "likelihood": "monte_carlo"} if diffusion else {}
+    task = tasks("loglikelihood_rolling", [{"q": "", "a": LONG}, {"q": "", "a": "x ="}])
+    model = make_model(name, **given)
+    evaluate(model, task)
+    tell = (forecast.diffusion if diffusion else forecast.autoregressive)(
+        given, resolve_checkpoint(given["pretrained"])
+    )
+    records = sorted(records_of(model).values(), key=lambda record: record.doc_id)
+    works = []
+    for record in records:
+        text = task.eval_docs[record.doc_id]["a"]
+        works.append(tell(Request(request_type="loglikelihood_rolling", prompt=text)))
+        assert agrees(works[-1], record)
+        assert works[-1].at_most == diffusion
+    # One pass a window; three canvases of each window that has three mask sets or more.
+    assert (works[0].forwards > 3 * diffusion + 1) == bool(more)
+
+
+def test_windows_are_not_known_without_a_tokenizer() -> None:
+    asked = Request(request_type="loglikelihood_rolling", prompt=LONG)
+    assert forecast.autoregressive({"pretrained": "nobody/nothing"}, None)(asked) is None
+    far = forecast.diffusion({"pretrained": "GSAI-ML/LLaDA-8B-Instruct"}, None)
+    assert far(asked) is None

@@ -121,7 +121,7 @@ def test_no_tokenizer_anywhere_says_what_to_do(
     ("changes", "message"),
     [
         ({"time_conditioning": True}, "time_conditioning is True; the native MDLM module knows Fa"),
-        ({"hidden_dim": "wide"}, "hidden_dim is 'wide', not a whole number of at least 1"),
+        ({"hidden_dim": "wide"}, "hidden_dim is 'wide', not a whole number"),
         ({"n_heads": 5}, "a width of 32 does not divide into 5 heads of even width"),
         ({"vocab_size": 400}, "knows 300 tokens, config.json asks for 399 beside the mask"),
         ({"n_blocks": 3}, r"lacks the tensor backbone\.blocks\.2\..* \(10 missing in all\)"),

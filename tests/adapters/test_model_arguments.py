@@ -23,9 +23,13 @@ def build(name: str, text: str) -> Any:
         (
             "dllm",
             "step=4",
-            r"unknown argument of dllm 'step' \(did you mean 'steps'\?\); known: alpha_on",
+            r"unknown argument of dllm 'step' \(did you mean 'steps'\?\); nearest: steps, .*: dllm",
         ),
-        ("dllm-ar", "steps=4", "unknown argument of dllm-ar 'steps'.*known: .*gen_length"),
+        (
+            "dllm-ar",
+            "steps=4",
+            "unknown argument of dllm-ar 'steps'.*: dllm-eval arguments dllm-ar",
+        ),
         ("dllm", "infill_length=some", "infill_length='some' of dllm: accepted: oracle, fixed:N"),
         ("dllm", "batch_size=auto", "argument batch_size='auto' of dllm"),
         ("dllm", "gen_length=8,block_length=16,steps=8", "block_length 16 is longer than the"),

@@ -163,7 +163,7 @@ def test_the_other_published_name_of_the_mask(tiny: Path) -> None:
         ("hidden_act", "gelu", "hidden_act is 'gelu'"),
         ("rope_scaling", {"rope_type": "yarn", "factor": 4.0}, "rope_scaling is 'yarn'"),
         ("block_size", 0, "block_size is 0, not a whole number of at least 1"),
-        ("hidden_size", "32", "hidden_size is '32', not a whole number of at least 1"),
+        ("hidden_size", "32", "hidden_size is '32', not a whole number"),
         ("eos_token_id", [0, 2], r"eos_token_id is \[0, 2\], not a token id"),
         ("mask_token_id", 7, r"mask_token_id 7.*<\|MASK\|>.* the id 3$"),
         ("eos_token_id", 3, "are both 3"),

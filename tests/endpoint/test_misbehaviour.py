@@ -145,15 +145,6 @@ def test_what_cannot_be_answered_is_one_line(prompt: str, everything: All) -> No
     assert len(outcome.line) < 500
 
 
-@pytest.mark.parametrize(("end", "drafts"), [("", 3), (" to nothing", 2)])
-def test_drafts_that_shrink_are_counted_and_thrown_away(
-    end: str, drafts: int, everything: All
-) -> None:
-    reply = everything.outcomes[f"drafts that shrink{end}|streamed|always|chat"].reply
-    assert reply is not None
-    assert reply.drafts == drafts
-
-
 def test_no_redirect_is_followed(everything: All) -> None:
     assert everything.elsewhere == 0
 

@@ -101,6 +101,9 @@ def test_another_plan_does_not_go_on(few: Path, tmp_path: Path) -> None:
     state.write_bytes(state.read_bytes()[:100])
     with pytest.raises(UsageError, match=r"\.out\.state cannot be read: .*; remove it"):
         finetune(one)
+    torch.save([1, 2], state)
+    with pytest.raises(UsageError, match=r"\.out\.state is no state of a run; remove it"):
+        finetune(one)
 
 
 @pytest.mark.parametrize("family", ["llada", "dream"])
@@ -181,6 +184,7 @@ def test_bad_input_is_one_line(
         '{"prompt": 3, "completion": "b"}': "line 1: column 'prompt' must be text",
         "[1]": "line 1: expected a record",
         "{": "line 1: not JSON",
+        "[" * 100_000: "line 1: not JSON: maximum recursion depth",
         '{"prompt": "", "completion": " "}': "prompt and completion are both empty",
     }
     for number, (row, line) in enumerate(rows.items()):
@@ -192,6 +196,9 @@ def test_bad_input_is_one_line(
     assert "learning rate is 0.0" in run(capsys, *good, *out, "--lr", "0")
     assert "masked 'prompt'" in run(capsys, *good, *out, "--masked", "prompt")
     assert "dtype 'int8'" in run(capsys, *good, *out, "--dtype", "int8")
+    assert "seed is 9999999999; accepted: up to" in run(capsys, *good, *out, "--seed", "9999999999")
+    under = ("--out", str(few / "sub" / "out"))
+    assert f"'{few}' is no folder that can be written into" in run(capsys, *good, *under)
     assert "is there already; pass another --out" in run(capsys, *good, "--out", str(tmp_path))
     assert not (tmp_path / "out").exists()
 

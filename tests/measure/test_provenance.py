@@ -7,7 +7,13 @@ from importlib.metadata import version
 import pytest
 import torch
 
-from dllm_eval.measure.provenance import collect, git_commit, thread_budget, usable_cores
+from dllm_eval.measure.provenance import (
+    collect,
+    git_commit,
+    machine_name,
+    thread_budget,
+    usable_cores,
+)
 
 CPU = torch.device("cpu")
 
@@ -20,7 +26,15 @@ def test_it_names_the_software_and_the_machine() -> None:
     assert machine["device"] == "cpu"
     assert machine["threads"] == torch.get_num_threads()
     assert machine["cpu"] in machine["name"]
-    assert f"{machine['threads']} threads" in machine["name"]
+    assert machine["name"] == machine_name(CPU)
+
+
+@pytest.mark.parametrize(("threads", "words"), [(1, "1 thread"), (2, "2 threads")])
+def test_a_machine_counts_its_threads_in_words(
+    monkeypatch: pytest.MonkeyPatch, threads: int, words: str
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert machine_name(CPU).endswith(f", {words}")
 
 
 def test_cores_are_those_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:

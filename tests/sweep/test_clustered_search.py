@@ -13,7 +13,7 @@ from dllm_eval.sweep.knees import scores_in
 def found(tmp_path: Path, rows: list[dict[str, Any]]) -> dict[tuple[str, int], float]:
     path = tmp_path / "scores.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    files = SimpleNamespace(finished=True, scores=path)
+    files = SimpleNamespace(finished=True, scores=path, provenance=tmp_path / "none.json")
     folder: Any = SimpleNamespace(cell=lambda _: files)
     cell: Any = SimpleNamespace(cell_id="c", metric="exact_match", filter=None)
     scores = scores_in(folder)(cell)

@@ -19,6 +19,7 @@ from dllm_eval.sweep.sizes import Sizes
 
 SPEC: dict[str, Any] = {
     "name": "dry",
+    "confirm_run_unsafe_code": True,
     "models": [
         {"name": "D", "model": "dllm", "args": {"pretrained": "reference-diffusion"}},
         {"name": "A", "model": "dllm-ar", "args": {"pretrained": "reference-ar"}},
@@ -75,7 +76,7 @@ def as_data(printed: str) -> Any:
 
 
 def test_every_cell_is_listed_with_what_it_costs(dry_run: Any, tmp_path: Path) -> None:
-    code, printed, _ = dry_run()
+    code, printed, _ = dry_run("--verbose")
     lines = printed.splitlines()
     assert code == 0
     assert lines[-1] == "18 cells"
@@ -88,6 +89,25 @@ def test_every_cell_is_listed_with_what_it_costs(dry_run: Any, tmp_path: Path) -
     assert "A100 80GB" in total
     assert any(x.startswith("- <=: an upper bound") for x in lines)
     assert not (tmp_path / "results").exists()
+
+
+def test_a_plan_is_one_line_for_a_model_on_a_suite(dry_run: Any) -> None:
+    code, printed, _ = dry_run()
+    lines = printed.splitlines()
+    assert code == 0
+    pairs = lines[: lines.index(next(x for x in lines if x.startswith("D, quality: ")))]
+    assert [line.partition(": ")[0] for line in pairs] == [
+        "D, Code",
+        "D, Choice",
+        "A, Code",
+        "A, Choice",
+    ]
+    # 4 and 16 steps of 3 documents, and of 2 documents in 2 rounds.
+    assert pairs[0].startswith("D, Code: 2 settings, 6 cells, forwards 140; hours: this machine")
+    assert pairs[2].startswith("A, Code: 1 setting, 3 cells, forwards <=")
+    assert "A100 80GB" in pairs[0]
+    assert lines[-1] == "18 cells; each of them: --verbose, or --json"
+    assert not any("steps=16" in line for line in lines)
 
 
 def test_the_same_as_data(dry_run: Any) -> None:
@@ -122,6 +142,34 @@ def sizes_by_hand() -> int:
     return sum(tensor.numel() for tensor in weights.values())
 
 
+@pytest.mark.parametrize(("rounds", "said"), [(1, True), (2, True), (3, False)])
+def test_too_few_rounds_are_warned_of(dry_run: Any, rounds: int, said: bool) -> None:
+    latency = {**SPEC["latency"], "rounds": rounds}
+    _, printed, _ = dry_run("--json", latency=latency)
+    warned = [x for x in as_data(printed)["assumptions"] if x.startswith("warning: ")]
+    assert len(warned) == said
+    assert all(f"latency.rounds is {rounds}" in x for x in warned)
+    _, off, _ = dry_run("--json", latency={**latency, "enabled": False})
+    assert "warning" not in off
+
+
+def test_perplexities_are_counted_in_windows_and_one_unknown_blanks_no_sum(dry_run: Any) -> None:
+    far = {"name": "S", "model": "dllm", "args": {"pretrained": "nobody/nothing"}}
+    suite = {"task": "ref_perplexity", "title": "P", "metric": "word_perplexity", "limit": 3}
+    quality = {"latency": {"enabled": False}}
+    code, printed, _ = dry_run(models=[SPEC["models"][1], far], suites=[suite], **quality)
+    lines = printed.splitlines()
+    assert code == 0
+    assert any(x.startswith("A, P: 1 setting, 1 cell, forwards 3; hours: ") for x in lines)
+    (total,) = [x for x in lines if x.startswith("all: ")]
+    assert total.startswith("all: 2 cells, forwards at least 3 (1 cells not known), positions at l")
+    code, printed, _ = dry_run(models=SPEC["models"][:1], suites=[suite], **quality)
+    assert "D, P: 1 setting, 1 cell, forwards <=" in printed
+    hub = {"name": "L", "model": "dllm", "args": {"pretrained": "GSAI-ML/LLaDA-8B-Instruct"}}
+    code, printed, _ = dry_run(models=[hub], suites=[suite], **quality)
+    assert "not known for 1 cells: a text's windows need the checkpoint's tokenizer" in printed
+
+
 def test_people_get_tables(dry_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     screen = StringIO()
 
@@ -129,11 +177,12 @@ def test_people_get_tables(dry_run: Any, monkeypatch: pytest.MonkeyPatch) -> Non
         return Console(file=screen, force_terminal=True, width=160, color_system=None)
 
     monkeypatch.setattr("rich.console.Console", terminal)
-    code, printed, _ = dry_run()
+    code, printed, _ = dry_run("--verbose")
     shown = screen.getvalue()
     assert code == 0
     assert printed.strip() == "18 cells"
-    for title in ("Cells", "Each time through the documents", "Hours of one device"):
+    sums = ("Each time through the documents", "Hours of one device")
+    for title in ("Cells", "Models and suites", *sums):
         assert title in shown
     row = next(x for x in shown.splitlines() if "steps=16" in x and "latency" in x)
     assert [part for part in row.replace("│", " ").split() if part] == [
@@ -148,7 +197,7 @@ def test_what_is_not_here_is_not_known(dry_run: Any) -> None:
     arguments = {"pretrained": "GSAI-ML/LLaDA-8B-Instruct"}
     far = {"name": "Far", "model": "dllm", "args": arguments}
     stranger = {"name": "S", "model": "dllm", "args": {"pretrained": "nobody/nothing"}}
-    code, printed, _ = dry_run(models=[far, stranger, {"name": "H", "model": "hf"}])
+    code, printed, _ = dry_run("--verbose", models=[far, stranger, {"name": "H", "model": "hf"}])
     lines = printed.splitlines()
     assert code == 0
     assert any(
@@ -178,7 +227,7 @@ def test_documents_that_are_elsewhere_are_not_known(
         raise UnknownDocuments("the documents of 'x' are not here: offline")
 
     monkeypatch.setattr(forecast, "documents", elsewhere)
-    code, printed, _ = dry_run()
+    code, printed, _ = dry_run("--verbose")
     assert code == 0
     missing = "positions not known: the documents of 'x' are not here: offline"
     assert f"documents 3, batch 16, forwards not known, {missing}" in printed

@@ -9,6 +9,7 @@ from dllm_eval.cli import run_command
 
 GOOD = """\
 name: s
+confirm_run_unsafe_code: true
 models:
   - {name: D, model: dllm, args: {pretrained: reference-diffusion}}
   - {name: A, model: dllm-ar, args: {pretrained: reference-ar}}
@@ -22,6 +23,11 @@ suites:
 latency: {requests: 2, rounds: 1, warmup: 0, min_seconds: 0}
 """
 SWEPT = "    sweep: {steps: [8, 16]}\n"
+
+LAUGHS = "a0: &a0 [ha]\n" + "".join(
+    f"a{n + 1}: &a{n + 1} [{', '.join([f'*a{n}'] * 10)}]\n" for n in range(30)
+)
+"""A few lines of YAML that hold ten to the thirty values."""
 
 
 def changed(old: str, new: str) -> str:
@@ -108,6 +114,8 @@ HOSTILE = {
     "scalar": "sweep\n",
     "recursive": changed("{gen_length: 32}", "&a {gen_length: *a}"),
     "recursive list": changed("[8, 16]", "&a [8, *a]"),
+    "billion laughs": GOOD + LAUGHS,
+    "billion merged laughs": GOOD + LAUGHS.replace("[ha]", "{<<: {ha: 1}}"),
     "undefined alias": changed("[8, 16]", "*a"),
     "python tag": changed("name: s", "name: !!python/object:os.system s"),
     "bad int": changed("limit: 4", "limit: !!int four"),
@@ -128,6 +136,11 @@ HOSTILE = {
     "seed twice": GOOD + "seeds: [0, 0]\n",
     "name empty": changed("name: s", "name: ''"),
     "same model": changed("name: A,", "name: D,"),
+    "unknown metric": changed("pass@1", "pass@2"),
+    "text as metric": changed("pass@1", "verdict"),
+    "unknown filter": changed("limit: 4", "filter: neat"),
+    "ignored shots": changed("limit: 4", "num_fewshot: 3"),
+    "unconfirmed code": changed("confirm_run_unsafe_code: true", "seeds: [0]"),
     "perplexity": changed("metric: pass@1", "metric: word_perplexity"),
     "sampler typo": changed("{steps: [8, 16]}", "{sampler: [entropy, klas]}"),
     "steps beyond": changed("[8, 16]", "[8, 64]"),
@@ -174,23 +187,29 @@ def test_one_line_with_its_place(fault: str, capsys: pytest.CaptureFixture[str])
 
 
 PLACES = {
-    "search unsorted": "spec.yaml:11: in 'suites[0].search.values': 4 stands behind 8",
-    "search one value": "spec.yaml:11: 'suites[0].search.values' has too few entries; it needs at",
-    "duplicate key": "spec.yaml:13: the key 'name' stands twice, first in line 1",
-    "steps beyond": "spec.yaml:11: D, Code steps=64 (quality): steps 64 is more than one per "
+    "search unsorted": "spec.yaml:12: in 'suites[0].search.values': 4 stands behind 8",
+    "search one value": "spec.yaml:12: 'suites[0].search.values' has too few entries; it needs at",
+    "duplicate key": "spec.yaml:14: the key 'name' stands twice, first in line 1",
+    "steps beyond": "spec.yaml:12: D, Code steps=64 (quality): steps 64 is more than one per "
     "canvas position; pass steps <= gen_length (32); or leave it out by exclude: [{model: D, "
     "suite: Code, steps: 64}]",
-    "block": "spec.yaml:10: D, Code steps=8 (quality): block_length 5 does not divide gen_length "
+    "block": "spec.yaml:11: D, Code steps=8 (quality): block_length 5 does not divide gen_length "
     "32; or leave it out by exclude: [{model: D, suite: Code}]",
-    "no checkpoint": "spec.yaml:3: D, Code steps=8 (quality): no model './nowhere': not a folder",
-    "perplexity": "spec.yaml:8: metric 'word_perplexity' of task 'ref_humaneval' is better where",
-    "extends bad base": "bad.yaml:8: unknown key 'suites[0].metrc' (did you mean 'metric'?)",
-    "exclude unknown key": "spec.yaml:14: unknown key of 'exclude[0]' 'stepz' (did you mean",
-    "batch sizes above limit": "spec.yaml:12: batch size 8 is above the limit of suite 'Code'",
-    "model settings vs suite sweep": "spec.yaml:3: 'steps' stands in the settings of model 'D'",
-    "huge int": "spec.yaml:9: '9999999999999999999999999999999999999...' is no value: Exceeds",
-    "recursive": "spec.yaml:10: a value contains itself",
-    "same model": "spec.yaml:4: two models are named 'D'",
+    "no checkpoint": "spec.yaml:4: D, Code steps=8 (quality): no model './nowhere': not a folder",
+    "perplexity": "spec.yaml:9: task 'ref_humaneval' has no metric 'word_perplexity' per document",
+    "extends bad base": "bad.yaml:9: unknown key 'suites[0].metrc' (did you mean 'metric'?)",
+    "exclude unknown key": "spec.yaml:15: unknown key of 'exclude[0]' 'stepz' (did you mean",
+    "batch sizes above limit": "spec.yaml:13: batch size 8 is above the limit of suite 'Code'",
+    "model settings vs suite sweep": "spec.yaml:4: 'steps' stands in the settings of model 'D'",
+    "huge int": "spec.yaml:10: '9999999999999999999999999999999999999...' is no value: Exceeds",
+    "recursive": "spec.yaml:11: a value contains itself",
+    "billion laughs": "spec.yaml:19: with its aliases written out it holds 211111 values; accepted",
+    "unknown metric": "spec.yaml:9: task 'ref_humaneval' has no metric 'pass@2' per document; it",
+    "text as metric": "spec.yaml:9: task 'ref_humaneval' has no metric 'verdict' per document; it",
+    "unknown filter": "spec.yaml:10: task 'ref_humaneval' has no filter 'neat'; it has: fenced,",
+    "ignored shots": "spec.yaml:10: num_fewshot 3: task 'ref_humaneval' takes 0 whatever is asked;",
+    "unconfirmed code": "spec.yaml:7: task 'ref_humaneval' runs code that the model wrote; allow",
+    "same model": "spec.yaml:5: two models are named 'D'",
 }
 
 
@@ -238,8 +257,9 @@ def test_what_is_no_file_has_no_line(capsys: pytest.CaptureFixture[str]) -> None
         )
 
 
-def test_json_is_for_a_dry_run(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_command(["sweep", "demo", "--json"]) == 2
-    assert errors_of(capsys) == [
-        "dllm-eval: --json is for --dry-run: leave it out, or add --dry-run"
-    ]
+def test_json_and_verbose_are_for_a_dry_run(capsys: pytest.CaptureFixture[str]) -> None:
+    for option in ("--json", "--verbose"):
+        assert run_command(["sweep", "demo", option]) == 2
+        assert errors_of(capsys) == [
+            f"dllm-eval: {option} is for --dry-run: leave it out, or add --dry-run"
+        ]

@@ -41,6 +41,37 @@ def test_an_imported_run_is_paired_with_a_sweep_by_document(tmp_path: Path) -> N
     assert cell["suite"] == "Facts"
 
 
+def test_the_protocol_of_an_imported_run_is_what_its_file_says(tmp_path: Path) -> None:
+    path = write_run(tmp_path, SCORES)
+    data = json.loads(path.read_text())
+    facts = {"suite": "Facts", "template": "published", "shots": None}
+    metadata = {"version": 1.0, "facts": facts, "config_source": "/home/somebody/facts.yaml"}
+    data["configs"]["facts"]["metadata"] = metadata
+    data |= {
+        "n-shot": {"facts": 5},
+        "task_hashes": {"facts": "ab" * 32},
+        "git_hash": "v1-2-gabc",
+        "chat_template_sha": "cd" * 32,
+    }
+    path.write_text(json.dumps(data))
+    results = read_results([tmp_path])
+    provenance = results.cells["provenance"].iloc[0]
+    assert provenance["git_commit"] == "v1-2-gabc"
+    assert provenance["chat_template_sha"] == "cd" * 32
+    assert provenance["tasks"]["facts"] == {
+        "version": 1.0,
+        "num_fewshot": 5,
+        "documents": NUM_DOCUMENTS,
+        "metadata": {"version": 1.0, "facts": facts},
+        "prompts_hash": "ab" * 32,
+    }
+    (table,) = task_tables(results.cells, results.requests, results.scores, results.texts)
+    (protocol,) = table.protocols
+    assert protocol.values["shots"] == "5"
+    assert protocol.values["template"] == "published"
+    assert protocol.values["version"] == "1.0"
+
+
 @pytest.mark.parametrize(
     ("changed", "why"),
     [

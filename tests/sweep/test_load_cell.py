@@ -191,7 +191,7 @@ def test_a_dry_run_shows_the_loads(
 ) -> None:
     spec = tmp_path / "sweep.yaml"
     spec.write_text(yaml.safe_dump(loaded()))
-    where = ["sweep", str(spec), "--out", str(tmp_path / "out"), "--dry-run"]
+    where = ["sweep", str(spec), "--out", str(tmp_path / "out"), "--dry-run", "--verbose"]
     assert run_command(where) == 0
     told = capsys.readouterr().out
     assert "(load, 2 in flight, round 1), documents 7, batch 2" in told

@@ -68,5 +68,16 @@ def test_an_effort_with_a_chat_template_is_let_through(more: list[str]) -> None:
     check_run([*EFFORT, "--tasks", "ref_reversal", *more])
 
 
+def test_nothing_at_all_is_left_to_lm_eval_which_prints_its_help() -> None:
+    check_run([])
+    check_run(["--num_fewshot"])
+
+
+def test_shots_below_zero_are_refused_however_they_are_written() -> None:
+    for written in (["--num_fewshot", "-1"], ["--num_fewshot=-1"], ["--limit", "2", "-f", "-3"]):
+        with pytest.raises(UsageError, match=r"--num_fewshot is -[13]; accepted: a whole number"):
+            check_run(written)
+
+
 def test_a_value_of_another_option_is_no_task() -> None:
     check_run([*SERVER, "--tasks", "ref_reversal", "--output_path", "ref_reversal_choice"])

@@ -1,6 +1,6 @@
-"""Which of lm-eval's numbers become score records, and which metric a sweep refuses."""
+"""Which of lm-eval's numbers become score records."""
 
-from pathlib import Path
+import math
 from typing import Any
 
 import numpy as np
@@ -8,12 +8,7 @@ import pytest
 
 from dllm_eval.errors import UsageError
 from dllm_eval.records import ScoreRecord
-from dllm_eval.sweep.cell import Options, run_cell
-from dllm_eval.sweep.folder import ResultsFolder
-from dllm_eval.sweep.models import accepted_arguments
-from dllm_eval.sweep.plan import plan
 from dllm_eval.sweep.scores import score_records
-from dllm_eval.sweep.spec import Sweep
 
 
 def sample(target: object, num_requests: int, **metrics: Any) -> dict[str, Any]:
@@ -70,15 +65,33 @@ def test_an_old_record_has_no_right_choice() -> None:
     assert ScoreRecord.model_validate(old).gold is None
 
 
-@pytest.mark.parametrize("metric", ["bits_per_byte", "word_perplexity", "byte_perplexity"])
-def test_a_sweep_refuses_a_perplexity_before_it_loads_anything(
-    metric: str, fake_sweep: Any, tmp_path: Path
-) -> None:
-    mapping = fake_sweep()
-    mapping["suites"][0] |= {"task": "ref_perplexity", "metric": metric}
-    sweep = Sweep.model_validate(mapping)
-    cell = plan(sweep, accepted_arguments)[0]
-    folder = ResultsFolder(tmp_path / "out").cell(cell.cell_id)
-    with pytest.raises(UsageError, match=f"'{metric}' of task 'ref_perplexity' is better where it"):
-        run_cell(cell, folder, Options())
-    assert not (tmp_path / "out").exists()
+def test_a_perplexity_is_the_documents_own_and_has_its_weight() -> None:
+    logged = {
+        "t": [
+            sample("", 1, word_perplexity=(-12.0, 4), bits_per_byte=[-12.0, 24], perplexity=-1.5),
+        ]
+    }
+    words, bits, plain = score_records(logged)
+    assert (words.metric, words.weight) == ("word_perplexity", 4.0)
+    assert words.value == pytest.approx(math.exp(3.0))
+    assert (bits.metric, bits.weight) == ("bits_per_byte", 24.0)
+    assert bits.value == pytest.approx(0.5 / math.log(2))
+    assert (plain.metric, plain.weight) == ("perplexity", None)
+    assert plain.value == pytest.approx(math.exp(1.5))
+
+
+@pytest.mark.parametrize("logged", [(-math.inf, 4), (-12.0, 0), (-1e6, 1)])
+def test_a_perplexity_that_is_no_number_is_refused(logged: tuple[float, int]) -> None:
+    with pytest.raises(UsageError, match=r"document 3 of task 't' has word_perplexity (inf|nan)"):
+        score_records({"t": [sample("", 1, word_perplexity=logged)]})
+
+
+def test_only_the_metric_that_is_asked_for_has_to_be_a_number() -> None:
+    """A Chinese page is one word of a thousand bytes: e to the 900 is no number, its bits are."""
+    page = sample("", 1, word_perplexity=(-900.0, 1), bits_per_byte=(-900.0, 1000), acc=1.0)
+    blank = sample("", 1, word_perplexity=(-1.0, 0), bits_per_byte=(-1.0, 1), acc=0.0)
+    found = score_records({"t": [page, blank]}, "bits_per_byte")
+    assert [x.metric for x in found] == ["bits_per_byte", "acc"] * 2
+    assert found[0].value == pytest.approx(0.9 / math.log(2))
+    with pytest.raises(UsageError, match="document 3 of task 't' has word_perplexity inf"):
+        score_records({"t": [page]}, "word_perplexity")

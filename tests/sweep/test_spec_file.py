@@ -48,6 +48,12 @@ FAULTS = [
         "sweep.yaml:6: 'suites[0].metric' should be a valid string, not 3",
     ),
     ("name: demo\n", "", "missing key 'name'; known: name, models, suites"),
+    (
+        "steps: [1, 2]",
+        "steps: 1, 2, 4",
+        "sweep.yaml:8: a key is a name, not 2; several values are a list: steps: [1, 2, 4]",
+    ),
+    ("steps: [1, 2]", "7: 4", "sweep.yaml:8: a key is a name, not 7"),
     ("name: demo", "name: [", "not valid YAML"),
     (
         "chance: 0",

@@ -52,6 +52,11 @@ def line_of(task: str, capsys: pytest.CaptureFixture[str]) -> str:
         ("{", "line 1: not JSON: "),
         ("[]", "line 1: expected a record with task_id, prompt, "),
         (json.dumps({**ROW, "suffix": None}), "line 1: column 'suffix' must be text, got None"),
+        (
+            json.dumps({**ROW, "entry_point": ""}),
+            "line 1: column 'entry_point' must be a name of Python, got ''",
+        ),
+        (json.dumps({**ROW, "entry_point": "f(1)"}), "must be a name of Python, got 'f(1)'"),
         (json.dumps(ROW)[:-60] + "}", "line 1: not JSON: "),
         (json.dumps({"task_id": "x"}), "line 1: column 'prompt' is missing; has task_id"),
         (json.dumps({**ROW, "task_id": "x"}), "task_id 'x' names no program; expected KIND/SET/"),
@@ -103,6 +108,12 @@ def test_a_missing_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> Non
     line = line_of("dllm_infilling_multi_line", capsys)
     assert f"no such data: {folder}/humaneval_infilling/HumanEval-MultiLineInfilling" in line
     assert line.endswith("unset DLLM_EVAL_DATA to load from the hub")
+
+
+def test_a_missing_file_that_is_on_no_hub(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = line_of("dllm_text_infilling_rocstories", capsys)
+    assert f"no such data: {folder}/rocstories/cloze_test_val__spring2016.csv; " in line
+    assert line.endswith("it is on no hub: set DLLM_EVAL_DATA to a folder that holds it")
 
 
 def test_a_missing_hub(

@@ -46,6 +46,8 @@ class Crew:
         self._working: list[Process] = []
         self._started = 0
         self._false_starts = 0
+        self._ended_for_silence: dict[int, float] = {}
+        """Process ids, and after how many seconds."""
 
     @property
     def busy(self) -> bool:
@@ -74,6 +76,14 @@ class Crew:
         for process in ended:
             process.stop()
             self._see_to(process)
+
+    def end_silent(self, longest_s: float) -> None:
+        """Ends workers whose cell has been silent for longer; their cells are tried again."""
+        own = {process.pid: process for process in self._working if process.code is None}
+        for one in self._stage.silence():
+            if one.owner.local and one.owner.pid in own and one.seconds > longest_s:
+                self._ended_for_silence[one.owner.pid] = longest_s
+                own[one.owner.pid].stop()
 
     def stop(self) -> None:
         """Ends all that run."""
@@ -142,7 +152,9 @@ class Crew:
 
     def _give_back(self, process: Process) -> bool:
         """Settles the cells that a dead worker held; whether there were any."""
-        kind: Kind = "memory" if process.code == -signal.SIGKILL else "crash"
+        silent_s = self._ended_for_silence.get(process.pid)
+        killed = process.code == -signal.SIGKILL and silent_s is None
+        kind: Kind = "memory" if killed else "crash"
         found = False
         for cell in self._stage.pending():
             files = self._stage.folder.cell(cell.cell_id)
@@ -152,7 +164,7 @@ class Crew:
                     if owner is None or not _is(owner, process):
                         continue
                     lease.unlink(missing_ok=True)
-                    settle(files, kind, _death(process))
+                    settle(files, kind, _death(process, silent_s))
                     found = True
         return found
 
@@ -161,7 +173,8 @@ class Crew:
         if self._false_starts >= MOST_FALSE_STARTS:
             raise SweepIncomplete(
                 f"{self._false_starts} workers died before they could take a cell "
-                f"({_death(process)}); every finished request is kept: run the same command again"
+                f"({_death(process, None)}); every finished request is kept: run the same "
+                "command again"
             )
 
 
@@ -174,7 +187,9 @@ def _is(owner: Owner, process: Process) -> bool:
     return owner.local and owner.pid == process.pid
 
 
-def _death(process: Process) -> str:
+def _death(process: Process, silent_s: float | None) -> str:
+    if silent_s is not None:
+        return f"its process wrote nothing for {silent_s:g} s (--worker-timeout) and was ended"
     if process.code == -signal.SIGKILL:
         return "its process was killed, as systems do when memory runs out"
     return f"its process died, exit code {process.code}: {process.last_line}"

@@ -20,11 +20,13 @@ class LocalExecutor:
     Args:
         workers: Processes for quality cells. Records do not depend on it.
         wait: Whether to wait for cells that another sweep on the same folder runs.
+        worker_timeout_s: After so long without a record a worker is ended; None waits for ever.
         start: How a process is started.
     """
 
     workers: int = 1
     wait: bool = True
+    worker_timeout_s: float | None = None
     start: Start = WorkerProcess
 
     def run(self, stage: Stage) -> None:
@@ -37,6 +39,8 @@ class LocalExecutor:
         crew = Crew(stage, limit=limit, start=self.start)
         try:
             while stage.pending() or crew.busy:
+                if self.worker_timeout_s is not None:
+                    crew.end_silent(self.worker_timeout_s)
                 crew.dismiss_ended()
                 crew.recruit()
                 waiting = bool(stage.pending()) and not crew.busy
